@@ -1,0 +1,34 @@
+# make reproduce   the sample experiment: tables, plot and page under results/out
+# make test        all tests
+PROFILE ?= sample
+OUT ?= results/out
+
+.PHONY: all setup sample build reproduce test test-pure lint clean
+all: build
+
+setup:
+	@bash scripts/setup.sh $(if $(CUDA),cuda,cpu)
+
+sample:
+	@bash scripts/sample.sh
+
+build: setup
+	@go build -o bin/pema ./cmd/pema
+
+reproduce: build sample
+	bin/pema run $(PROFILE) --out $(OUT)
+
+test: setup sample
+	go test ./...
+
+# What needs no C++ at all: it builds without make setup too.
+test-pure:
+	CGO_ENABLED=0 go test ./datasets/... ./results/... ./report/... ./models/tokenizer/... ./models/checkpoint/... ./models/pema/...
+
+lint: setup
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go tool staticcheck -checks inherit,-ST1005,-SA1019 ./... # file formats keep their names; old Parquet files need the old dictionary encoding
+
+clean:
+	rm -rf bin results/out

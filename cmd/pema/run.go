@@ -1,0 +1,247 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"pema/experiments"
+	"pema/models/torch"
+	"pema/report"
+	"pema/results"
+)
+
+const defaultOut = "results/out"
+
+func specArgs(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usageError{errors.New("name at least one spec: a file, or the embedded one: sample")}
+	}
+	return nil
+}
+
+func plan(names []string) ([]*experiments.Run, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	var runs []*experiments.Run
+	for _, n := range names {
+		s, err := experiments.Load(n)
+		if err != nil {
+			return nil, err
+		}
+		r, err := experiments.Plan(s, cache)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r...)
+	}
+	return runs, nil
+}
+
+func planCommand() *cobra.Command {
+	var out string
+	var asJSON bool
+	c := &cobra.Command{Use: "plan SPEC...", Short: "what would run, and what is done", Args: specArgs}
+	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
+	c.Flags().BoolVar(&asJSON, "json", false, "for programs")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		runs, err := plan(args)
+		if err != nil {
+			return err
+		}
+		store, err := results.Open(out)
+		if err != nil {
+			return err
+		}
+		type row struct {
+			ID      string `json:"id"`
+			Spec    string `json:"spec"`
+			Model   string `json:"model"`
+			Dataset string `json:"dataset"`
+			Variant string `json:"variant"`
+			Seed    int64  `json:"seed"`
+			State   string `json:"state"`
+		}
+		rows := []row{}
+		for _, r := range runs {
+			state := "missing"
+			if store.Has(r.ID) {
+				state = "done"
+			} else if rec, err := store.Read(r.ID); err == nil {
+				state = string(rec.State)
+			}
+			rows = append(rows, row{r.ID, r.Spec.Name, r.Model, r.Dataset, r.Variant, r.Seed, state})
+		}
+		if asJSON {
+			e := json.NewEncoder(c.OutOrStdout())
+			e.SetIndent("", "  ")
+			return e.Encode(map[string]any{"runs": rows, "downloads": []string{}})
+		}
+		for _, r := range rows {
+			fmt.Fprintf(c.OutOrStdout(), "%s  %-8s %-20s %-16s %-9s seed %d\n", r.ID, r.State, r.Model, r.Dataset, r.Variant, r.Seed)
+		}
+		return nil
+	}
+	return c
+}
+
+func runCommand() *cobra.Command {
+	var out, device string
+	c := &cobra.Command{Use: "run SPEC...", Short: "run what is missing, then report", Args: specArgs}
+	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
+	c.Flags().StringVar(&device, "device", "auto", "auto, cpu or cuda:N")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		runtime.LockOSThread()
+		d, err := pickDevice(device)
+		if err != nil {
+			return err
+		}
+		runs, err := plan(args)
+		if err != nil {
+			return err
+		}
+		store, err := results.Open(out)
+		if err != nil {
+			return err
+		}
+		cache, err := cacheDir()
+		if err != nil {
+			return err
+		}
+		log := func(format string, a ...any) { fmt.Fprintf(c.ErrOrStderr(), "pema: "+format+"\n", a...) }
+		x := experiments.Runner{Store: store, Cache: cache, Device: d, Env: experiments.Environment(codeVersion(), d), Now: time.Now, Log: log}
+		bars := newBars(c.ErrOrStderr())
+		x.Progress = bars.step
+		sum, err := x.Run(c.Context(), runs)
+		bars.close()
+		if err != nil {
+			return fmt.Errorf("%w: %d runs done, %d were there; what is recorded stays, the same command goes on", err, sum.Done, sum.Skipped)
+		}
+		log("%d runs done, %d were there, %d failed", sum.Done, sum.Skipped, sum.Failed)
+		if err := writeReport(c.OutOrStdout(), log, store); err != nil {
+			return err
+		}
+		if sum.Failed > 0 {
+			return fmt.Errorf("%d runs failed: their records in %s say why", sum.Failed, store.Dir())
+		}
+		return nil
+	}
+	return c
+}
+
+func reportCommand() *cobra.Command {
+	var out string
+	c := &cobra.Command{Use: "report", Short: "tables, plots and report.html from the records", Args: cobra.NoArgs}
+	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		store, err := results.Open(out)
+		if err != nil {
+			return err
+		}
+		return writeReport(c.OutOrStdout(), func(f string, a ...any) { fmt.Fprintf(c.ErrOrStderr(), "pema: "+f+"\n", a...) }, store)
+	}
+	return c
+}
+
+func writeReport(w io.Writer, log func(string, ...any), store *results.Store) error {
+	records, broken, err := store.All()
+	if err != nil {
+		return err
+	}
+	for _, b := range broken {
+		log("warning: a record cannot be read: %v", b)
+	}
+	if len(records) == 0 {
+		return fmt.Errorf("no records in %s; hint: pema run sample", store.Dir())
+	}
+	r, err := report.Build(records)
+	if err != nil {
+		return err
+	}
+	if err := report.Write(store.Dir(), r); err != nil {
+		return err
+	}
+	if err := r.Terminal(w); err != nil {
+		return err
+	}
+	log("tables, plots and report.html are in %s", store.Dir())
+	return nil
+}
+
+func pickDevice(name string) (torch.Device, error) {
+	if name != "auto" {
+		return torch.ParseDevice(name)
+	}
+	if d, err := torch.ParseDevice("cuda:0"); err == nil {
+		return d, nil
+	}
+	return torch.CPU, nil
+}
+
+func codeVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "pema (unknown)"
+	}
+	v := map[string]string{}
+	for _, s := range info.Settings {
+		v[s.Key] = s.Value
+	}
+	rev := v["vcs.revision"]
+	if rev == "" {
+		rev = "unknown"
+	}
+	if v["vcs.modified"] == "true" {
+		rev += "+changes"
+	}
+	return "pema " + rev
+}
+
+// bars shows one bar for the run under way; without a terminal it is silent.
+type bars struct {
+	p   *mpb.Progress
+	bar *mpb.Bar
+	run *experiments.Run
+}
+
+func newBars(w io.Writer) *bars {
+	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return &bars{}
+	}
+	return &bars{p: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))}
+}
+
+func (b *bars) step(r *experiments.Run, step, total int, loss float64) {
+	if b.p == nil {
+		return
+	}
+	if b.run != r {
+		b.run = r
+		b.bar = b.p.AddBar(int64(total), mpb.BarRemoveOnComplete(),
+			mpb.PrependDecorators(decor.Name(r.Model+" "+r.Variant+" "), decor.CountersNoUnit("%d/%d")),
+			mpb.AppendDecorators(decor.AverageETA(decor.ET_STYLE_GO)))
+	}
+	b.bar.SetCurrent(int64(step))
+}
+
+func (b *bars) close() {
+	if b.p == nil {
+		return
+	}
+	if b.bar != nil && !b.bar.Completed() {
+		b.bar.Abort(true)
+	}
+	b.p.Wait()
+}

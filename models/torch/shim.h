@@ -1,0 +1,44 @@
+// C door to libtorch for what gotch does not expose: counting CPU allocator, device statistics, seeds, threads, tensors over
+// foreign memory, AdamW in three forms, clipping that exact zeros cannot change, and the memory ledger.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+typedef struct {
+  int64_t allocated, allocated_peak, reserved, reserved_peak;
+} pm_stats;
+// Bytes by kind, each tensor rounded up to 512. Index 0: embedding matrix, 1: the rest.
+typedef struct {
+  int64_t param[2], grad[2], opt[2];
+} pm_ledger;
+
+char *pm_last_error(void); // NULL or malloc'd, caller frees; same OS thread as the failing call
+const char *pm_version(void);
+void pm_count_enable(void);
+int64_t pm_live_blocks(void);
+int pm_stats_get(int device, pm_stats *); // device -1: CPU
+int pm_peak_reset(int device);
+int pm_cuda_load(const char *path);
+int pm_cuda_count(void);
+int pm_manual_seed(int64_t);
+void pm_set_threads(int);
+int pm_get_threads(void);
+void pm_grad_mode(int);
+void *pm_from_blob(void *data, const int64_t *dims, size_t n, int dtype);
+void *pm_empty(const int64_t *dims, size_t n, int dtype);
+void *pm_data(void *tensor, int64_t *nbytes); // contiguous CPU tensor; NULL: error
+void *pm_new_param(void *tensor);             // a leaf that requires gradients, same storage
+void pm_free(void *tensor);
+void *pm_opt_new(double beta1, double beta2, double eps, int form); // form 0 loop, 1 foreach, 2 fused
+int pm_opt_add(void *opt, void *param, double weight_decay, int embedding);
+int pm_opt_step(void *opt, double lr);
+double pm_opt_clip(void *opt, double max_norm); // total L2 norm before clipping; < 0: error
+void pm_opt_zero(void *opt);
+void pm_opt_free(void *opt);
+void pm_opt_ledger(void *opt, int device, pm_ledger *at_peak, int64_t *peak); // snapshot at the highest peak since pm_opt_watch
+void pm_opt_watch(void *opt, int device);
+#ifdef __cplusplus
+}
+#endif

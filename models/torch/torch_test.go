@@ -1,0 +1,152 @@
+package torch
+
+import (
+	"math"
+	"runtime"
+	"testing"
+)
+
+func must[T any](t *testing.T) func(v T, err error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func TestCountingAllocatorIsExact(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, _ := CPU.Memory()
+	x := must[*Tensor](t)(Empty([]int64{1000, 1000}, Float32))
+	y := must[*Tensor](t)(Empty([]int64{1}, Float32))
+	after, _ := CPU.Memory()
+	if got, want := after.Allocated-before.Allocated, int64(4_000_256+512); got != want {
+		t.Errorf("allocated %d bytes, want %d", got, want)
+	}
+	x.Drop()
+	y.Drop()
+	if end, _ := CPU.Memory(); end.Allocated != before.Allocated {
+		t.Errorf("%d bytes stay after drop", end.Allocated-before.Allocated)
+	}
+}
+
+func TestErrorsStickAndNothingLeaks(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before := Live()
+	s := NewScope(true)
+	a := s.Take(Of([]float32{1, 2, 3, 4}, 2, 2))
+	b := s.Take(Of([]float32{1, 2, 3}, 3))
+	c := s.Add(a, b)
+	if c != nil || s.Err() == nil {
+		t.Fatal("adding (2,2) and (3) worked")
+	}
+	if s.Tanh(c) != nil {
+		t.Fatal("an operator ran after an error")
+	}
+	s.Close()
+	s = NewScope(true)
+	x := s.Take(Of([]float32{1, 2}, 2))
+	s.Tanh(x.Last())
+	if s.Tanh(x) != nil || s.Err() == nil {
+		t.Fatal("a tensor could be used after its last use")
+	}
+	s.Close()
+	if Live() != before {
+		t.Fatalf("%d tensors forgotten", Live()-before)
+	}
+}
+
+func TestDeviceThatIsNotThere(t *testing.T) {
+	for _, name := range []string{"cuda:0", "cuda:7", "tpu", "cuda:x", "cuda0"} {
+		if _, err := ParseDevice(name); err == nil {
+			t.Logf("%s is there: not an error on this machine", name)
+			if name != "cuda:0" {
+				t.Errorf("device %q was accepted", name)
+			}
+		}
+	}
+}
+
+// The three forms compute the same update, and the norm of a matrix keeps its bits when rows of zeros come in between.
+func TestAdamWFormsAgree(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var want []float32
+	for form := Loop; form <= Fused; form++ {
+		s := NewScope(true)
+		w := must[*Tensor](t)(Of([]float32{0.5, -1, 2, 0.25, 1, 3}, 2, 3))
+		p := must[*Tensor](t)(w.Parameter())
+		x := s.Take(Of([]float32{1, 2, 3}, 1, 3))
+		y := s.Take(Of([]float32{0.3, -0.7}, 1, 2))
+		zero := s.Take(Of([]float32{0, 0}, 2))
+		o := NewAdamW(0.9, 0.999, 1e-8, form)
+		if err := o.Add(p, 0.01, true); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			s.Backward(s.MeanSquared(s.Linear(x, p, zero).Last(), y))
+			if n, err := o.ClipNorm(1); err != nil || n <= 0 {
+				t.Fatal(n, err)
+			}
+			if err := o.Step(0.1); err != nil {
+				t.Fatal(err)
+			}
+			o.ZeroGrad()
+		}
+		if s.Err() != nil {
+			t.Fatal(s.Err())
+		}
+		got := must[[]float32](t)(p.Floats())
+		if want == nil {
+			want = got
+		}
+		for i := range got {
+			if math.Abs(float64(got[i]-want[i])) > 1e-6 {
+				t.Errorf("form %d: %v, want %v", form, got, want)
+				break
+			}
+		}
+		o.Close()
+		p.Drop()
+		w.Drop()
+		s.Close()
+	}
+}
+
+func TestNormIgnoresZeroRows(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const width = 381 // no multiple of a vector register
+	norm := func(rows int64, ids []int64) float64 {
+		s := NewScope(true)
+		defer s.Close()
+		w := must[*Tensor](t)(Empty([]int64{rows, width}, Float32))
+		defer w.Drop()
+		if err := w.Fill(0.1); err != nil {
+			t.Fatal(err)
+		}
+		p := must[*Tensor](t)(w.Parameter())
+		defer p.Drop()
+		o := NewAdamW(0.9, 0.999, 1e-8, Fused)
+		defer o.Close()
+		if err := o.Add(p, 0, true); err != nil {
+			t.Fatal(err)
+		}
+		v := make([]float32, len(ids)*width)
+		for i := range v {
+			v[i] = float32(math.Sin(float64(i)))
+		}
+		s.Backward(s.MeanSquared(s.Embedding(p, s.Take(Of(ids, int64(len(ids)))), -1), s.Take(Of(v, int64(len(ids)), width))))
+		if s.Err() != nil {
+			t.Fatal(s.Err())
+		}
+		return must[float64](t)(o.ClipNorm(0))
+	}
+	if a, b := norm(5000, []int64{7, 99, 1234, 4999, 99}), norm(4, []int64{0, 1, 2, 3, 1}); a != b {
+		t.Fatalf("norm %v with the unused rows, %v without", a, b)
+	}
+}
