@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/tw"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
@@ -191,7 +192,7 @@ func firstSeeds(pairs []pair) []*results.Record {
 func (r *Report) Terminal(w io.Writer) error {
 	for _, t := range r.Tables {
 		fmt.Fprintf(w, "\n%s\n", t.Title)
-		x := tablewriter.NewTable(w)
+		x := tablewriter.NewTable(w, tablewriter.WithHeaderAutoFormat(tw.Off))
 		x.Header(t.Head)
 		if err := errors.Join(x.Bulk(t.Rows), x.Render()); err != nil {
 			return err
@@ -275,6 +276,12 @@ func bars(title string, records []*results.Record) (*plot.Plot, error) {
 	p.Legend.Top = true
 	p.Legend.Left = true
 	p.NominalX(names...)
+	highest := int64(0)
+	for _, r := range records {
+		highest = max(highest, r.Memory.PeakAllocated)
+	}
+	p.Y.Max = 1.5 * float64(highest) / (1 << 20) // room for the legend above the bars
+	p.X.Min, p.X.Max = -0.6, float64(len(records))-0.4
 	return p, nil
 }
 
