@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 	"sync"
 	"unicode/utf8"
 	"unsafe"
@@ -265,7 +266,11 @@ func (c *columnReader) readValues(enc format.Encoding, data []byte) (err error) 
 	case enc == format.Plain:
 		c.nums, err = plainNumbers(c.nums, c.col.kind, data, n)
 	case enc == format.DeltaLengthByteArray && c.text:
-		c.texts, err = deltaTexts(c.texts, data, n)
+		if c.texts, err = deltaTexts(c.texts, data, n); err == nil && slices.ContainsFunc(c.texts, func(s string) bool { return !utf8.ValidString(s) }) {
+			err = errUTF8
+		}
+	case enc == format.DeltaByteArray && c.text:
+		c.texts, err = frontCodedTexts(c.texts, data, n)
 	case enc == format.DeltaBinaryPacked && (c.col.kind == format.Int32 || c.col.kind == format.Int64):
 		var ints []int64
 		if ints, _, err = deltaInts(data, n); err == nil {
@@ -452,7 +457,7 @@ func plainNumbers(dst []float64, kind format.Type, data []byte, n int) ([]float6
 	return dst, nil
 }
 
-// deltaTexts reads n byte arrays whose lengths come first, delta-packed.
+// deltaTexts reads n byte arrays whose lengths come first, delta-packed. Whether they are UTF-8 is the caller's to check.
 func deltaTexts(dst []string, data []byte, n int) ([]string, error) {
 	lengths, used, err := deltaInts(data, n)
 	if err != nil {
@@ -464,11 +469,32 @@ func deltaTexts(dst []string, data []byte, n int) ([]string, error) {
 			return dst, errPage
 		}
 		s := data[:size]
-		if !utf8.Valid(s) {
-			return dst, errUTF8
-		}
 		dst = append(dst, unsafe.String(unsafe.SliceData(s), len(s)))
 		data = data[size:]
+	}
+	return dst, nil
+}
+
+// frontCodedTexts reads n byte arrays that share a prefix with the one before.
+func frontCodedTexts(dst []string, data []byte, n int) ([]string, error) {
+	prefixes, used, err := deltaInts(data, n)
+	if err != nil {
+		return dst, err
+	}
+	start := len(dst)
+	if dst, err = deltaTexts(dst, data[used:], n); err != nil {
+		return dst, err
+	}
+	last, total := "", int64(0)
+	for i, keep := range prefixes {
+		if total += keep; keep < 0 || keep > int64(len(last)) || total > maxPage {
+			return dst, errPage
+		}
+		last = last[:keep] + dst[start+i]
+		if !utf8.ValidString(last) {
+			return dst, errUTF8
+		}
+		dst[start+i] = last
 	}
 	return dst, nil
 }

@@ -126,6 +126,15 @@ type Vocabulary struct {
 	UsedSHA256 string   `json:"used_sha256"` // ascending ids as little-endian int32
 	Kept       int64    `json:"kept"`        // used ids and the always-kept special tokens: the rows PEMA trains
 	Splits     []string `json:"splits"`      // counted splits
+
+	Growth []Growth `json:"growth,omitempty"` // how the used rows grow with the text read
+}
+
+// Growth is one point of a growth curve: after so many examples and tokens, so many distinct ids had been seen.
+type Growth struct {
+	Examples int64 `json:"examples"`
+	Tokens   int64 `json:"tokens"`
+	Used     int64 `json:"used"`
 }
 
 // Parameters counts the model's parameters as run, and as they are without PEMA.

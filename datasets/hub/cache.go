@@ -141,21 +141,18 @@ func (c cache) writeRef(r Repo, commit string) error {
 	return writeAtomic(path, strings.NewReader(commit))
 }
 
-// lock keeps other processes from the same blob. It degrades: on file systems without locks it does nothing, and the
-// check of every blob before its rename is what keeps the cache whole.
-func (c cache) lock(ctx context.Context, r Repo, etag string) (unlock func(), err error) {
+// lock keeps other processes from the same blob. It degrades: on file systems without locks, locked is false; where locks
+// only seem to work, the check of every blob before its rename is what keeps the cache whole.
+func (c cache) lock(ctx context.Context, r Repo, etag string) (unlock func(), locked bool, err error) {
 	path := filepath.Join(c.root, ".locks", r.folder(), etag+".lock")
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return nil, err
+		return func() {}, false, nil
 	}
 	l := flock.New(path)
 	if _, err := l.TryLockContext(ctx, 50*time.Millisecond); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return func() {}, nil
+		return func() {}, false, ctx.Err()
 	}
-	return func() { l.Unlock() }, nil
+	return func() { l.Unlock() }, true, nil
 }
 
 func copyFile(from, to string) error {

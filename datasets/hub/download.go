@@ -103,13 +103,13 @@ var errMoved = errors.New("the file changed while it was fetched")
 func (c *Client) store(ctx context.Context, repo Repo, file string, r remote, pin Pin) (LocalFile, error) {
 	blob := c.cache.blob(repo, r.etag)
 	if !hasSize(blob, r.size) {
-		unlock, err := c.cache.lock(ctx, repo, r.etag)
+		unlock, locked, err := c.cache.lock(ctx, repo, r.etag)
 		if err != nil {
 			return LocalFile{}, err
 		}
 		defer unlock()
 		if !hasSize(blob, r.size) { // another process may have made it meanwhile
-			if err := c.fill(ctx, repo, file, r, pin, blob); err != nil {
+			if err := c.fill(ctx, repo, file, r, pin, blob, locked); err != nil {
 				return LocalFile{}, err
 			}
 		}
@@ -127,12 +127,22 @@ func hasSize(path string, size int64) bool {
 }
 
 // fill downloads a blob: into a partial file named by the etag, which another process goes on with if this one dies; the
-// blob appears by rename once size and hashes are right. A complete partial with a wrong hash is thrown away.
-func (c *Client) fill(ctx context.Context, repo Repo, file string, r remote, pin Pin, blob string) error {
+// blob appears by rename once size and hashes are right. A complete partial with a wrong hash is thrown away. Without a
+// lock the partial is this process's own, and nobody goes on with it.
+func (c *Client) fill(ctx context.Context, repo Repo, file string, r remote, pin Pin, blob string, locked bool) error {
 	if err := os.MkdirAll(filepath.Dir(blob), 0o777); err != nil {
 		return err
 	}
 	partial := blob + ".incomplete"
+	if !locked {
+		f, err := os.CreateTemp(filepath.Dir(blob), filepath.Base(blob)+".*.incomplete")
+		if err != nil {
+			return err
+		}
+		f.Close()
+		partial = f.Name()
+		defer os.Remove(partial)
+	}
 	corrupt := 0
 	return c.retry(ctx, func() error {
 		err := c.transfer(ctx, repo, file, r, partial)
@@ -140,36 +150,32 @@ func (c *Client) fill(ctx context.Context, repo Repo, file string, r remote, pin
 			err = c.finish(repo, file, r, pin, partial, blob)
 		}
 		if errors.Is(err, errCorrupt) {
-			// Where locks do nothing another process may write the same partial: the next try has one of its own.
 			os.Remove(partial)
-			partial = fmt.Sprintf("%s.%d.incomplete", blob, os.Getpid())
 			if corrupt++; corrupt < 3 {
 				return again(err)
 			}
-		}
-		if err != nil && partial != blob+".incomplete" && !errors.As(err, new(*retryable)) {
-			os.Remove(partial)
+			var r *retryable
+			if errors.As(err, &r) {
+				return r.err
+			}
 		}
 		return err
 	})
 }
 
-// transfer appends what is missing to the partial file.
+// transfer appends what is missing to the partial file. Bytes that are there are never cut off or written over in place:
+// where locks do nothing, another process may have the file open, or have given it its name already. To begin anew is to
+// begin a new file.
 func (c *Client) transfer(ctx context.Context, repo Repo, file string, r remote, partial string) error {
-	f, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	have, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	if have > r.size {
-		have = 0
+	have := int64(0)
+	if info, err := os.Stat(partial); err == nil {
+		have = info.Size()
 	}
 	if have == r.size && have > 0 {
 		return nil
+	}
+	if have > r.size {
+		have = 0
 	}
 	if free, err := freeSpace(filepath.Dir(partial)); err == nil && free < uint64(r.size-have) {
 		return fmt.Errorf("the disk of %s has %d MiB free, %d are needed", filepath.Dir(partial), free>>20, uint64(r.size-have)>>20+1)
@@ -188,7 +194,7 @@ func (c *Client) transfer(ctx context.Context, repo Repo, file string, r remote,
 	switch {
 	case resp.StatusCode == http.StatusPartialContent && have > 0:
 		if start, total, ok := contentRange(resp); !ok || start != have || (total >= 0 && total != r.size) {
-			f.Truncate(0)
+			os.Remove(partial)
 			return again(fmt.Errorf("the answer's range %.60q does not go on at %d of %d bytes", resp.Header.Get("Content-Range"), have, r.size))
 		}
 	case resp.StatusCode == http.StatusOK:
@@ -197,7 +203,7 @@ func (c *Client) transfer(ctx context.Context, repo Repo, file string, r remote,
 			return fmt.Errorf("%w: HEAD said %d bytes, GET says %d", errMoved, r.size, n)
 		}
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		f.Truncate(0)
+		os.Remove(partial)
 		return again(errors.New("the hub cannot go on where the download stopped"))
 	default:
 		if err := statusError(resp); err != nil {
@@ -208,9 +214,16 @@ func (c *Client) transfer(ctx context.Context, repo Repo, file string, r remote,
 	if etag := etagOf(resp); (isHex(etag, 40) || isHex(etag, 64)) && len(etag) == len(r.etag) && etag != r.etag {
 		return errMoved
 	}
-	if err := f.Truncate(have); err != nil {
+	if have == 0 {
+		if err := os.Remove(partial); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
 		return err
 	}
+	defer f.Close()
 	if _, err := f.Seek(have, io.SeekStart); err != nil {
 		return err
 	}
@@ -225,7 +238,6 @@ func (c *Client) transfer(ctx context.Context, repo Repo, file string, r remote,
 	case have+n < r.size:
 		return again(fmt.Errorf("the answer ends after %d of %d bytes", have+n, r.size))
 	case have+n > r.size:
-		f.Truncate(0)
 		return again(fmt.Errorf("the answer goes on after the %d bytes announced: %w", r.size, errCorrupt))
 	}
 	return f.Sync()
@@ -256,6 +268,12 @@ func contentRange(resp *http.Response) (start, total int64, ok bool) {
 // finish verifies a complete partial file and gives it its name.
 func (c *Client) finish(repo Repo, file string, r remote, pin Pin, partial, blob string) error {
 	etag, sum, err := hashFile(partial, r.etag)
+	if errors.Is(err, os.ErrNotExist) {
+		if hasSize(blob, r.size) { // another process was faster
+			return nil
+		}
+		return again(err)
+	}
 	if err != nil {
 		return err
 	}

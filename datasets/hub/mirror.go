@@ -223,7 +223,11 @@ func (m *Mirror) files(repo Repo) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if name := strings.TrimPrefix(p, base+"/"); !d.IsDir() && name != commitFile && safePath(name) {
+		name := strings.TrimPrefix(p, base+"/")
+		if d.IsDir() || name == commitFile || !safePath(name) {
+			return nil
+		}
+		if info, err := m.root.Stat(p); err == nil && info.Mode().IsRegular() { // a link may lead out of the folder
 			files = append(files, name)
 		}
 		return nil

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"pema/internal/shared"
@@ -43,12 +42,6 @@ func TestGolden(t *testing.T) {
 			continue
 		}
 		tok, err := Load(filepath.Dir(found[0]))
-		if name == "albert-base-v2" { // its pipeline is not supported yet: refused by name, never approximated
-			if err == nil || !strings.Contains(err.Error(), "is not known") {
-				t.Errorf("%s: %v", name, err)
-			}
-			continue
-		}
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -77,14 +70,4 @@ func TestGolden(t *testing.T) {
 	if checked < 100 {
 		t.Errorf("only %d texts were checked", checked)
 	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add([]byte(`{"added_tokens":[],"normalizer":null,"pre_tokenizer":{"type":"ByteLevel"},"post_processor":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}`))
-	f.Add([]byte(`{"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0.0]]},"pre_tokenizer":{"type":"Metaspace"},"post_processor":{"type":"ByteLevel"}}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if tok, err := parse(b); err == nil && tok.Fingerprint() == "" {
-			t.Error("no fingerprint")
-		}
-	})
 }

@@ -1,149 +1,180 @@
-// Package tokenizer turns text into ids exactly as Hugging Face tokenizers does, for the pipelines of BERT (WordPiece),
-// byte-level BPE and Unigram, without offsets and with a cache of words.
+// Package tokenizer turns text into token ids, exactly as Hugging Face's `tokenizers` does, in pure Go.
+//
+// Load reads a model folder: its tokenizer.json, or, where a repository has none, the vocabulary files that transformers would
+// convert (spm.model, sentencepiece.bpe.model, spiece.model, vocab.txt, vocab.json + merges.txt). Three families are known: BERT
+// WordPiece, byte-level BPE and SentencePiece Unigram. A piece of a tokenizer.json that is not known is an error that names it;
+// nothing is approximated.
+//
+// No offsets are kept, and the ids of a word are remembered, so that a corpus is encoded many times faster than with the
+// reference. A Tokenizer is safe for use by many goroutines; each takes an Encoder of its own.
 package tokenizer
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 )
 
-// version changes whenever this package gives any text other ids.
-const version = "1"
+// version is part of every fingerprint. It moves whenever a change of this package can change an id.
+const version = "pema/models/tokenizer 1"
 
-// Tokenizer is a loaded tokenizer.json; it is safe for many goroutines, each with its own Encoder.
+// Tokenizer holds the read-only tables of one tokenizer.
 type Tokenizer struct {
-	core        *core
-	fingerprint string
+	normalizers []normalizer
+	raw         matcher // added tokens found in the text as it is
+	normalized  matcher // added tokens found in the normalized text
+	split       splitter
+	model       model
+	templates   [2]template // one sequence, a pair
+	left        bool        // truncation drops the beginning
+
+	vocab       vocabulary
+	added       []addedToken
 	specials    Specials
+	files       []string
+	fingerprint string
 }
 
-// Specials are the ids of the special tokens; -1: there is none.
-type Specials struct{ Pad, CLS, SEP, Unk, Mask int32 }
+// vocabulary finds the ids of tokens.
+type vocabulary interface {
+	lookup(token string) (id int32, ok bool)
+	size() int
+}
 
-// Load reads the tokenizer of a model folder: tokenizer.json, and the names of its special tokens in tokenizer_config.json or
-// special_tokens_map.json.
+// Specials are the ids of the special tokens, -1 where a tokenizer has none. A tokenizer without a CLS or SEP token shows its BOS
+// or EOS token there.
+type Specials struct {
+	Pad, CLS, SEP, Unk, Mask int32
+}
+
+// Load reads the tokenizer of the model folder dir.
 func Load(dir string) (*Tokenizer, error) {
-	file := filepath.Join(dir, "tokenizer.json")
-	b, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("model folder %s has no tokenizer.json", dir)
-	}
+	src := &source{dir: dir, digest: sha256.New()}
+	src.note("version", []byte(version))
+	t, err := src.load()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("load tokenizer in %s: %w", dir, err)
 	}
-	t, err := parse(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	names := map[string]json.RawMessage{}
-	for _, f := range []string{"special_tokens_map.json", "tokenizer_config.json"} {
-		c, err := os.ReadFile(filepath.Join(dir, f))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = json.Unmarshal(c, &names)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s in %s: %w", f, dir, err)
-		}
-	}
-	t.name(names)
+	t.files = src.files
+	t.fingerprint = hex.EncodeToString(src.digest.Sum(nil))
 	return t, nil
 }
 
-func parse(b []byte) (t *Tokenizer, err error) {
-	defer func() { // a hostile file may lack what the pipeline needs
-		if r := recover(); r != nil {
-			t, err = nil, fmt.Errorf("not a tokenizer that can be used: %v", r)
+// NewEncoder returns an encoder that shares the tokenizer's tables and has a word cache of its own.
+func (t *Tokenizer) NewEncoder() *Encoder {
+	return &Encoder{t: t, cache: make(map[string]cached)}
+}
+
+// Fingerprint is the SHA-256, in hexadecimal, of everything that determines the ids: the bytes of the files and the version of
+// this package.
+func (t *Tokenizer) Fingerprint() string { return t.fingerprint }
+
+// Size is the number of distinct tokens, added ones included. The embedding matrix of a model can have more rows.
+func (t *Tokenizer) Size() int {
+	n := t.vocab.size()
+	for _, a := range t.added {
+		if _, ok := t.vocab.lookup(a.content); !ok {
+			n++
 		}
-	}()
-	c, err := load(b)
+	}
+	return n
+}
+
+// Specials returns the ids of the special tokens.
+func (t *Tokenizer) Specials() Specials { return t.specials }
+
+// Files are the paths of the files that the tokenizer was read from.
+func (t *Tokenizer) Files() []string { return slices.Clone(t.files) }
+
+// id finds a token among the added ones and in the vocabulary.
+func (t *Tokenizer) id(token string) (int32, bool) {
+	for _, a := range t.added {
+		if a.content == token {
+			return a.id, true
+		}
+	}
+	return t.vocab.lookup(token)
+}
+
+// source reads the files of one folder, and keeps their names and the digest of what they say.
+type source struct {
+	dir    string
+	files  []string
+	digest interface {
+		Write([]byte) (int, error)
+		Sum([]byte) []byte
+	}
+}
+
+// maxFile bounds a file that is read into memory: the largest tokenizer of the hub (XLM-V) has 60 MB.
+const maxFile = 512 << 20
+
+// read returns the bytes of a file of the folder, or nil when there is none.
+func (s *source) read(name string) ([]byte, error) {
+	path := filepath.Join(s.dir, name)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(append([]byte(version+"\n"), b...))
-	return &Tokenizer{core: c, fingerprint: hex.EncodeToString(sum[:])}, nil
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("read %s: %d bytes are more than any tokenizer has", name, info.Size())
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s.files = append(s.files, path)
+	if b == nil {
+		b = []byte{}
+	}
+	return b, nil
 }
 
-// name finds the ids of the special tokens by their names.
-func (t *Tokenizer) name(names map[string]json.RawMessage) {
-	id := func(keys ...string) int32 {
-		for _, k := range keys {
-			var s string
-			if json.Unmarshal(names[k], &s) != nil {
-				var o struct{ Content string }
-				if json.Unmarshal(names[k], &o) == nil {
-					s = o.Content
-				}
-			}
-			for _, list := range [][]added{t.core.raw, t.core.normed} {
-				for _, a := range list {
-					if s != "" && a.Content == s {
-						return int32(a.ID)
-					}
-				}
-			}
+// note adds something that determines ids to the fingerprint.
+func (s *source) note(name string, b []byte) {
+	var n [8]byte
+	for _, part := range [][]byte{[]byte(name), b} {
+		binary.LittleEndian.PutUint64(n[:], uint64(len(part)))
+		s.digest.Write(n[:])
+		s.digest.Write(part)
+	}
+}
+
+// load reads tokenizer.json, or converts what there is in its place.
+func (s *source) load() (*Tokenizer, error) {
+	cfg, err := s.config()
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.read("tokenizer.json")
+	if err != nil {
+		return nil, err
+	}
+	var t *Tokenizer
+	if b != nil {
+		s.note("tokenizer.json", b)
+		if t, err = parse(b); err != nil {
+			return nil, fmt.Errorf("tokenizer.json: %w", err)
 		}
-		return -1
+	} else if t, err = s.convert(cfg); err != nil {
+		return nil, err
 	}
-	t.specials = Specials{Pad: id("pad_token"), CLS: id("cls_token", "bos_token"), SEP: id("sep_token", "eos_token"), Unk: id("unk_token"), Mask: id("mask_token")}
+	switch cfg.TruncationSide {
+	case "":
+	case "left", "right":
+		t.left = cfg.TruncationSide == "left"
+	default:
+		return nil, fmt.Errorf("tokenizer_config.json: truncation_side %q is neither left nor right", cfg.TruncationSide)
+	}
+	t.specials = t.findSpecials(cfg)
+	return t, nil
 }
-
-// Fingerprint changes whenever any text could get other ids.
-func (t *Tokenizer) Fingerprint() string { return t.fingerprint }
-
-// Specials are the ids of the special tokens.
-func (t *Tokenizer) Specials() Specials { return t.specials }
-
-// NewEncoder makes an encoder for one goroutine.
-func (t *Tokenizer) NewEncoder() *Encoder { return &Encoder{core: t.core.clone()} }
-
-// Encoder encodes texts; it has its own cache and is used by one goroutine.
-type Encoder struct {
-	core *core
-	a, b []int32
-}
-
-// Encode appends the ids of one example with its special tokens. maxLength limits them by longest_first truncation; 0: no
-// limit. second is the index, relative to the first appended id, where the ids of type 1 begin: their count if there are none.
-func (e *Encoder) Encode(dst []int32, text string, pair *string, maxLength int) (ids []int32, second int) {
-	c, k, begin := e.core, 0, len(dst)
-	e.a, e.b = c.append(e.a[:0], valid(text)), e.b[:0]
-	if pair != nil {
-		k = 1
-		e.b = c.append(e.b, valid(*pair))
-	}
-	a, b := e.a, e.b
-	if maxLength > 0 {
-		n1, n2 := cut(len(a), len(b), max(0, maxLength-c.nSpecial[k]), pair != nil)
-		a, b = a[:n1], b[:n2]
-	}
-	second = -1
-	for _, p := range c.tmpl[k] {
-		if p.typ == 1 && second < 0 {
-			second = len(dst) - begin
-		}
-		switch p.seq {
-		case -1:
-			dst = append(dst, p.id)
-		case 0:
-			dst = append(dst, a...)
-		case 1:
-			dst = append(dst, b...)
-		}
-	}
-	if second < 0 {
-		second = len(dst) - begin
-	}
-	return dst, second
-}
-
-// valid replaces invalid UTF-8 as Hugging Face sees it.
-func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -1,0 +1,160 @@
+package tokenizer
+
+import (
+	"slices"
+	"unicode/utf8"
+)
+
+// Encoder turns texts into ids. It is not safe for concurrent use: each goroutine takes its own from Tokenizer.NewEncoder.
+type Encoder struct {
+	t     *Tokenizer
+	cache map[string]cached
+	arena []int32 // ids of cached words that have more than one
+
+	text, norm, spare, word []byte
+	a, b                    []int32
+	scratch                 scratch
+}
+
+// cached are the ids of a word: the id itself when there is one, else the place in the arena.
+type cached struct {
+	at, n int32
+}
+
+const (
+	maxCached   = 1 << 18 // words; then the cache starts anew
+	maxCachedAt = 1 << 22 // ids in the arena, likewise
+	maxWord     = 64      // bytes of a word worth remembering
+)
+
+// Encode appends the ids of text, or of text and pair, with the special tokens of the tokenizer's template, and returns the
+// longer slice. With a maxLength > 0 the sequences are first cut to it, longest first, as the reference does it; 0 leaves them
+// whole. second is the index, counted from the first appended id, where the ids of token type 1 begin: the number of appended ids
+// when all are of type 0, as with a single text or in the RoBERTa family. Bytes that are not UTF-8 are read as U+FFFD.
+func (e *Encoder) Encode(dst []int32, text string, pair *string, maxLength int) (ids []int32, second int) {
+	e.a = e.appendText(e.a[:0], text)
+	e.b = e.b[:0]
+	tmpl := &e.t.templates[0]
+	if pair != nil {
+		tmpl = &e.t.templates[1]
+		e.b = e.appendText(e.b, *pair)
+	}
+	a, b := e.a, e.b
+	if maxLength > 0 {
+		na, nb := longestFirst(len(a), len(b), pair != nil, max(maxLength-tmpl.special, 0))
+		a, b = cut(a, na, e.t.left), cut(b, nb, e.t.left)
+	}
+	return tmpl.fill(dst, a, b)
+}
+
+// appendText appends the ids of one text, without special tokens of the template.
+func (e *Encoder) appendText(dst []int32, text string) []int32 {
+	e.text = appendValid(e.text[:0], text)
+	s := e.text
+	if e.t.raw.empty() {
+		return e.segment(dst, s)
+	}
+	for m := (matches{of: &e.t.raw, text: s}); m.next(); {
+		if m.hit != nil {
+			dst = append(dst, m.hit.id)
+		} else {
+			dst = e.segment(dst, m.gap)
+		}
+	}
+	return dst
+}
+
+// segment appends the ids of a stretch of text between added tokens.
+func (e *Encoder) segment(dst []int32, s []byte) []int32 {
+	if len(s) == 0 {
+		return dst
+	}
+	for _, n := range e.t.normalizers {
+		e.norm, e.spare = n.normalize(e.spare[:0], s), e.norm
+		s = e.norm
+	}
+	if e.t.normalized.empty() {
+		return e.t.split.split(e, dst, s)
+	}
+	for m := (matches{of: &e.t.normalized, text: s}); m.next(); {
+		if m.hit != nil {
+			dst = append(dst, m.hit.id)
+		} else {
+			dst = e.t.split.split(e, dst, m.gap)
+		}
+	}
+	return dst
+}
+
+// emit appends the ids of one word.
+func (e *Encoder) emit(dst []int32, word []byte) []int32 {
+	if c, ok := e.cache[string(word)]; ok {
+		if c.n == 1 {
+			return append(dst, c.at)
+		}
+		return append(dst, e.arena[c.at:c.at+c.n]...)
+	}
+	from := len(dst)
+	dst = e.t.model.tokenize(&e.scratch, dst, word)
+	if len(word) > maxWord {
+		return dst
+	}
+	if len(e.cache) >= maxCached || len(e.arena) >= maxCachedAt {
+		clear(e.cache)
+		e.arena = e.arena[:0]
+	}
+	ids := dst[from:]
+	if len(ids) == 1 {
+		e.cache[string(word)] = cached{ids[0], 1}
+	} else {
+		e.cache[string(word)] = cached{int32(len(e.arena)), int32(len(ids))}
+		e.arena = append(e.arena, ids...)
+	}
+	return dst
+}
+
+// appendValid appends text with each maximal part that is not UTF-8 replaced by U+FFFD, as Python and Rust decode.
+func appendValid(dst []byte, text string) []byte {
+	if utf8.ValidString(text) {
+		return append(dst, text...)
+	}
+	dst = slices.Grow(dst, len(text))
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		if r == utf8.RuneError && n == 1 {
+			n = badLength(text[i:])
+		}
+		dst = utf8.AppendRune(dst, r)
+		i += n
+	}
+	return dst
+}
+
+// badLength is the length of the ill-formed sequence that s begins with: the longest beginning of a well-formed one, at least 1.
+func badLength(s string) int {
+	lo, hi, need := byte(0x80), byte(0xbf), 0
+	switch c := s[0]; {
+	case c >= 0xc2 && c <= 0xdf:
+		need = 1
+	case c >= 0xe0 && c <= 0xef:
+		need = 2
+		if c == 0xe0 {
+			lo = 0xa0
+		} else if c == 0xed {
+			hi = 0x9f
+		}
+	case c >= 0xf0 && c <= 0xf4:
+		need = 3
+		if c == 0xf0 {
+			lo = 0x90
+		} else if c == 0xf4 {
+			hi = 0x8f
+		}
+	}
+	n := 1
+	for n <= need && n < len(s) && s[n] >= lo && s[n] <= hi {
+		n++
+		lo, hi = 0x80, 0xbf
+	}
+	return n
+}

@@ -1,0 +1,156 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// parseModel reads the model and its vocabulary. Old files do not say of which type it is: its fields do.
+func (t *Tokenizer) parseModel(b json.RawMessage) error {
+	if absent(b) {
+		return errors.New("there is no model")
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	name, err := pieceType("model", b)
+	if err != nil {
+		return err
+	}
+	has := func(field string) bool { _, ok := fields[field]; return ok }
+	if name == "" {
+		switch {
+		case has("merges"):
+			name = "BPE"
+		case has("max_input_chars_per_word"):
+			name = "WordPiece"
+		case has("unk_id"):
+			name = "Unigram"
+		default:
+			return errors.New("model: it has no type")
+		}
+	}
+	switch name {
+	case "WordPiece":
+		err = t.parseWordpiece(b)
+	case "BPE":
+		err = t.parseBPE(b)
+	case "Unigram":
+		err = t.parseUnigram(b)
+	default:
+		return fmt.Errorf("model %q is not supported", name)
+	}
+	if err != nil {
+		return fmt.Errorf("model %s: %w", name, err)
+	}
+	return nil
+}
+
+func (t *Tokenizer) parseWordpiece(b json.RawMessage) error {
+	p := struct {
+		Type     string          `json:"type"`
+		Unk      string          `json:"unk_token"`
+		Prefix   string          `json:"continuing_subword_prefix"`
+		MaxChars int             `json:"max_input_chars_per_word"`
+		Vocab    json.RawMessage `json:"vocab"`
+	}{Unk: "[UNK]", Prefix: "##", MaxChars: 100}
+	if err := strict(b, &p); err != nil {
+		return err
+	}
+	vocab, err := scanIDs(p.Vocab)
+	if err != nil {
+		return fmt.Errorf("vocab: %w", err)
+	}
+	if p.MaxChars < 0 {
+		return fmt.Errorf("max_input_chars_per_word is %d", p.MaxChars)
+	}
+	return t.setWordpiece(vocab, p.Unk, p.Prefix, p.MaxChars)
+}
+
+func (t *Tokenizer) setWordpiece(vocab tokenIDs, unk, prefix string, maxChars int) error {
+	m, err := newWordpiece(vocab, unk, prefix, maxChars)
+	if err != nil {
+		return err
+	}
+	t.model, t.vocab = m, vocab
+	return nil
+}
+
+func (t *Tokenizer) parseBPE(b json.RawMessage) error {
+	var p struct {
+		Type         string          `json:"type"`
+		Dropout      *float64        `json:"dropout"`
+		Unk          *string         `json:"unk_token"`
+		Prefix       string          `json:"continuing_subword_prefix"`
+		Suffix       string          `json:"end_of_word_suffix"`
+		FuseUnk      bool            `json:"fuse_unk"`
+		ByteFallback bool            `json:"byte_fallback"`
+		IgnoreMerges bool            `json:"ignore_merges"`
+		Vocab        json.RawMessage `json:"vocab"`
+		Merges       json.RawMessage `json:"merges"`
+	}
+	if err := strict(b, &p); err != nil {
+		return err
+	}
+	switch {
+	case p.Dropout != nil && *p.Dropout != 0:
+		return fmt.Errorf("dropout %v is not supported", *p.Dropout)
+	case p.Prefix != "":
+		return fmt.Errorf("continuing_subword_prefix %q is not supported", p.Prefix)
+	case p.Suffix != "":
+		return fmt.Errorf("end_of_word_suffix %q is not supported", p.Suffix)
+	case p.ByteFallback:
+		return errors.New("byte_fallback is not supported")
+	case p.IgnoreMerges:
+		return errors.New("ignore_merges is not supported")
+	}
+	vocab, err := scanIDs(p.Vocab)
+	if err != nil {
+		return fmt.Errorf("vocab: %w", err)
+	}
+	merges, err := scanMerges(p.Merges)
+	if err != nil {
+		return fmt.Errorf("merges: %w", err)
+	}
+	return t.setBPE(vocab, merges, p.Unk, p.FuseUnk)
+}
+
+func (t *Tokenizer) setBPE(vocab tokenIDs, merges [][2]string, unk *string, fuseUnk bool) error {
+	m, err := newBPE(vocab, merges, unk, fuseUnk)
+	if err != nil {
+		return err
+	}
+	t.model, t.vocab = m, vocab
+	return nil
+}
+
+func (t *Tokenizer) parseUnigram(b json.RawMessage) error {
+	var p struct {
+		Type         string          `json:"type"`
+		UnkID        *int            `json:"unk_id"`
+		ByteFallback bool            `json:"byte_fallback"`
+		Vocab        json.RawMessage `json:"vocab"`
+	}
+	if err := strict(b, &p); err != nil {
+		return err
+	}
+	if p.UnkID == nil {
+		return errors.New("a vocabulary without unk_id is not supported")
+	}
+	pieces, err := scanPieces(p.Vocab)
+	if err != nil {
+		return fmt.Errorf("vocab: %w", err)
+	}
+	return t.setUnigram(pieces, *p.UnkID, p.ByteFallback)
+}
+
+func (t *Tokenizer) setUnigram(pieces []scored, unk int, byteFallback bool) error {
+	m, err := newUnigram(pieces, unk, byteFallback)
+	if err != nil {
+		return err
+	}
+	t.model, t.vocab = m, unigramVocabulary{m}
+	return nil
+}
