@@ -98,12 +98,13 @@ func EncodeStream(ctx context.Context, ds *Dataset, split string, tok Tokenizer,
 				return &job{examples: make([]Example, 0, batchSize), done: make(chan struct{})}
 			}
 		}
-		j := fresh()
+		j, n := fresh(), int64(0)
 		for ex, err := range s.Examples(ctx) {
 			if err != nil {
 				return fmt.Errorf("encode %s/%s: %w", ds.Name, split, err)
 			}
 			j.examples = append(j.examples, ex)
+			n++
 			if len(j.examples) == batchSize {
 				if !send(j) {
 					return ctx.Err()
@@ -113,6 +114,9 @@ func EncodeStream(ctx context.Context, ds *Dataset, split string, tok Tokenizer,
 		}
 		if len(j.examples) > 0 && !send(j) {
 			return ctx.Err()
+		}
+		if n != s.Rows && ctx.Err() == nil {
+			return fmt.Errorf("encode %s/%s: %d examples where %d were when it was opened: its files changed meanwhile", ds.Name, split, n, s.Rows)
 		}
 		return ctx.Err()
 	})

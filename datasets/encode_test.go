@@ -227,6 +227,17 @@ func TestEncodeEnds(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("cancelled: %v", err)
 	}
+	path := numbersFile(t, 10)
+	shrunk, err := OpenFile(t.Context(), path, numbered3, train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("a\tb\t1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Encode(t.Context(), shrunk, "train", tok, EncodeOptions{}); err == nil || !strings.Contains(err.Error(), "1 examples where 10 were") {
+		t.Errorf("file changed after it was opened: %v", err)
+	}
 	if _, err := Encode(t.Context(), ds, "test", tok, EncodeOptions{}); err == nil || !strings.Contains(err.Error(), `no split "test"; it has train`) {
 		t.Errorf("unknown split: %v", err)
 	}

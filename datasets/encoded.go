@@ -140,3 +140,21 @@ func parseEncoded(b []byte) (e *Encoded, ok bool) {
 	}
 	return e, true
 }
+
+// Adapt makes a Tokenizer of one whose NewEncoder returns a type of its own, as packages do that know no datasets.
+func Adapt[E Encoder](t interface {
+	NewEncoder() E
+	Fingerprint() string
+}) Tokenizer {
+	return adapter[E]{t}
+}
+
+type adapter[E Encoder] struct {
+	t interface {
+		NewEncoder() E
+		Fingerprint() string
+	}
+}
+
+func (a adapter[E]) NewEncoder() Encoder { return a.t.NewEncoder() }
+func (a adapter[E]) Fingerprint() string { return a.t.Fingerprint() }

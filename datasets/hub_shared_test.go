@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -64,7 +65,8 @@ func TestRealDataThroughAMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Open(t.Context(), "glue/cola", Hub(offline, pins), OpenOptions{})
-	if !errors.Is(err, hub.ErrOffline) || !strings.Contains(err.Error(), "cola/t") || !strings.Contains(err.Error(), "pema fetch") {
+	// The splits are fetched side by side: whichever fails first is named.
+	if !errors.Is(err, hub.ErrOffline) || !regexp.MustCompile(`cola/(train|validation|test)-00000-of-00001\.parquet`).MatchString(err.Error()) || !strings.Contains(err.Error(), "pema fetch") {
 		t.Errorf("offline and empty: %v", err)
 	}
 
@@ -130,4 +132,23 @@ func checkSplit(t *testing.T, name string, src Source, s taskSplit) (files int) 
 		t.Errorf("%s %s: labels %v", name, s.name, labels)
 	}
 	return len(s.files)
+}
+
+func TestPartialRealData(t *testing.T) {
+	src := Folder(filepath.Join(shared.Dir(t), "subset"))
+	for _, test := range []struct {
+		name, split string
+		rows        int64
+	}{{"glue/qqp", "validation", 7330}, {"glue/qqp", "train", 11886}, {"glue/mnli", "train", 12925}, {"glue/qnli", "train", 9999}, {"xnli/en", "train", 0}} {
+		if _, err := Open(t.Context(), test.name, src, OpenOptions{Splits: []string{test.split}}); err == nil || !strings.Contains(err.Error(), "rows, found") {
+			t.Errorf("%s: partial rows are taken for the whole: %v", test.name, err)
+		}
+		ds, err := Open(t.Context(), test.name, src, OpenOptions{Splits: []string{test.split}, Partial: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows := int64(len(all(t, ds, test.split))); !ds.Splits[0].Partial || (test.rows > 0 && rows != test.rows) {
+			t.Errorf("%s: %d rows, partial %v", test.name, rows, ds.Splits[0].Partial)
+		}
+	}
 }

@@ -125,7 +125,7 @@ func TestLocalErrors(t *testing.T) {
 		{"UTF-16", "x.csv", "\xff\xfet\x00", single, train, "UTF-16"},
 		{"not UTF-8", "x.csv", "text,label\n\xe9,0\n", single, train, "row 1|not UTF-8"},
 		{"unknown extension", "x.xls", "", single, train, `".xls" is not known`},
-		{"not Parquet", "x.parquet", "PAR1PAR1PAR1PAR1", single, train, "Parquet"},
+		{"not Parquet", "x.parquet", "PAR1PAR1PAR1PAR1", single, train, "parquet footer"},
 		{"two ways", "x.csv", "text,label\na,0\n", single, FileOptions{Labels: []string{"a", "b"}, Regression: true}, "only one of"},
 		{"share", "x.csv", "text,label\na,0\n", single, FileOptions{Validation: 1}, "share of validation"},
 		{"no text column", "x.csv", "text,label\na,0\n", Columns{Label: "label"}, train, "no text column"},

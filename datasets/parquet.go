@@ -54,7 +54,7 @@ func openParquet(r io.ReaderAt, size int64) (*parquetFile, error) {
 	}
 	n := int64(binary.LittleEndian.Uint32(tail[:]))
 	if n > maxFooter || n > size-12 {
-		return nil, fmt.Errorf("Parquet footer of %d bytes does not fit a file of %d", n, size)
+		return nil, fmt.Errorf("parquet footer of %d bytes does not fit a file of %d", n, size)
 	}
 	footer := make([]byte, n)
 	if _, err := r.ReadAt(footer, size-8-n); err != nil {
@@ -62,10 +62,10 @@ func openParquet(r io.ReaderAt, size int64) (*parquetFile, error) {
 	}
 	p := &parquetFile{r: r, size: size}
 	if _, err := decodeThrift(footer, &p.meta); err != nil {
-		return nil, fmt.Errorf("Parquet footer: %w", err)
+		return nil, fmt.Errorf("parquet footer: %w", err)
 	}
 	if err := p.readSchema(); err != nil {
-		return nil, fmt.Errorf("Parquet schema: %w", err)
+		return nil, fmt.Errorf("parquet schema: %w", err)
 	}
 	return p, p.checkGroups()
 }
@@ -116,12 +116,12 @@ func (p *parquetFile) checkGroups() error {
 	for i := range p.meta.RowGroups {
 		g := &p.meta.RowGroups[i]
 		if len(g.Columns) != len(p.cols) || g.NumRows < 0 || rows+g.NumRows < rows {
-			return fmt.Errorf("Parquet row group %d: %w", i, errThrift)
+			return fmt.Errorf("parquet row group %d: %w", i, errThrift)
 		}
 		rows += g.NumRows
 	}
 	if rows != p.meta.NumRows {
-		return fmt.Errorf("Parquet footer names %d rows, its row groups hold %d", p.meta.NumRows, rows)
+		return fmt.Errorf("parquet footer names %d rows, its row groups hold %d", p.meta.NumRows, rows)
 	}
 	return nil
 }

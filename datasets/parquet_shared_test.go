@@ -1,7 +1,13 @@
 package datasets
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"io/fs"
+	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,22 +49,46 @@ func columnsOf(t testing.TB, path string) (int64, Columns) {
 	return rows, c
 }
 
+// TestRealParquet compares every row of every file with what pyarrow reads (testdata/published.py).
 func TestRealParquet(t *testing.T) {
-	for _, path := range parquetFiles(t) {
+	b, err := os.ReadFile("testdata/published.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var published map[string]struct {
+		Rows   int64
+		Labels map[string]int
+		SHA256 string
+	}
+	if err := json.Unmarshal(b, &published); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(shared.Dir(t), "hub", "datasets")
+	for name, want := range published {
+		path := filepath.Join(root, name)
 		rows, cols := columnsOf(t, path)
-		n := int64(0)
+		if rows != want.Rows {
+			t.Errorf("%s: %d rows, published are %d", name, rows, want.Rows)
+		}
+		h, labels := sha256.New(), map[string]int{}
 		for row, err := range parquetRows(t.Context(), path, cols) {
 			if err != nil {
 				t.Fatalf("%s: row %d: %v", path, row.n, err)
 			}
-			n++
+			label := fmt.Sprintf("%.6f", row.label.num)
+			labels[label]++
+			fmt.Fprintf(h, "%s\x00%s\x00%s\n", row.text, row.pair, label)
 		}
-		if n != rows || n == 0 {
-			t.Errorf("%s: %d rows, footer says %d", path, n, rows)
+		if len(want.Labels) > 0 && !maps.Equal(want.Labels, labels) {
+			t.Errorf("%s: labels %v, want %v", name, labels, want.Labels)
+		}
+		if got := hex.EncodeToString(h.Sum(nil)); got != want.SHA256 {
+			t.Errorf("%s: the rows hash to %s", name, got)
 		}
 	}
 }
 
+// BenchmarkParquet reads all of them into rows; bench/parquet.sh puts pyarrow beside it.
 func BenchmarkParquet(b *testing.B) {
 	files := parquetFiles(b)
 	bytes, rows := int64(0), 0

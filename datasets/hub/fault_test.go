@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -56,6 +55,13 @@ func newWorld(t *testing.T) *world {
 			return nil
 		}}
 	return w
+}
+
+// misbehave sets the fault; a server's goroutine that answers another process sees it only through the lock.
+func (w *world) misbehave(fault func(n int, w http.ResponseWriter, r *http.Request) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault = fault
 }
 
 func (w *world) put(name string, b []byte) {
@@ -227,7 +233,7 @@ func TestFaultsThatPass(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.fault = test.fault
+			w.misbehave(test.fault)
 			f, err := w.client().File(t.Context(), testRepo, "data.parquet", Pin{})
 			w.want(f, err, large)
 			if got := strings.Join(w.ranges(), ";"); got != test.ranges {
@@ -284,7 +290,7 @@ func TestFaultsThatStay(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.fault = test.fault
+			w.misbehave(test.fault)
 			_, err := w.client().File(t.Context(), testRepo, "data.parquet", Pin{})
 			w.never(err, test.want)
 		})
@@ -315,13 +321,13 @@ func TestTokenStaysAtHome(t *testing.T) {
 	}))
 	defer other.Close()
 	cdn := strings.Replace(other.URL, "127.0.0.1", "localhost", 1) // another port and another name
-	w.fault = func(_ int, rw http.ResponseWriter, r *http.Request) bool {
+	w.misbehave(func(_ int, rw http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("Authorization") != "Bearer secret" {
 			t.Error("the endpoint does not get the token")
 		}
 		http.Redirect(rw, r, cdn+"/blob", http.StatusFound)
 		return true
-	}
+	})
 	f, err := w.client().File(t.Context(), testRepo, "data.parquet", Pin{})
 	w.want(f, err, large)
 	if len(away) != 1 || away[0].Header.Get("Authorization") != "" || away[0].Header.Get("Cookie") != "" {
@@ -356,13 +362,13 @@ func TestHeadIsNotRedirected(t *testing.T) {
 func TestChangeBetweenHeadAndGet(t *testing.T) {
 	w := newWorld(t)
 	other := bytes.Repeat([]byte("new!"), 160_000) // of the same length
-	w.fault = func(n int, _ http.ResponseWriter, _ *http.Request) bool {
+	w.misbehave(func(n int, _ http.ResponseWriter, _ *http.Request) bool {
 		if n == 1 {
 			w.put("data.parquet", other)
 			os.Chtimes(filepath.Join(w.dir, "datasets/org/name/data.parquet"), time.Time{}, time.Unix(1, 0))
 		}
 		return false
-	}
+	})
 	f, err := w.client().File(t.Context(), testRepo, "data.parquet", Pin{})
 	w.want(f, err, other)
 }
@@ -425,111 +431,10 @@ func TestWithoutLocksNothingIsDamaged(t *testing.T) {
 	}
 }
 
-// TestMain lets the test binary be a second process that fetches a file.
-func TestMain(m *testing.M) {
-	if endpoint := os.Getenv("HUB_TEST_ENDPOINT"); endpoint != "" {
-		c, err := New(Config{Endpoint: endpoint, CacheDir: os.Getenv("HUB_TEST_CACHE")})
-		if err == nil {
-			var f LocalFile
-			if f, err = c.File(context.Background(), testRepo, "data.parquet", Pin{}); err == nil {
-				fmt.Print(f.Path)
-				os.Exit(0)
-			}
-		}
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
-
-func (w *world) process() *exec.Cmd {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "HUB_TEST_ENDPOINT="+w.url, "HUB_TEST_CACHE="+w.cfg.CacheDir)
-	cmd.Stderr = os.Stderr
-	return cmd
-}
-
-func TestTwoProcessesFetchTheSameFile(t *testing.T) {
-	w := newWorld(t)
-	w.fault = func(_ int, rw http.ResponseWriter, _ *http.Request) bool { // slowly
-		rw.Header().Set("Content-Length", strconv.Itoa(len(large)))
-		for i := 0; i < len(large); i += len(large) / 8 {
-			rw.Write(large[i : i+len(large)/8])
-			rw.(http.Flusher).Flush()
-			time.Sleep(20 * time.Millisecond)
-		}
-		return true
-	}
-	var group sync.WaitGroup
-	for range 3 {
-		group.Go(func() {
-			out, err := w.process().Output()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if b, err := os.ReadFile(string(out)); err != nil || !bytes.Equal(b, large) {
-				t.Errorf("%s: %d bytes, %v", out, len(b), err)
-			}
-		})
-	}
-	group.Wait()
-	if len(w.ranges()) != 1 {
-		t.Errorf("fetched %d times", len(w.ranges()))
-	}
-}
-
-func TestKilledInMidDownload(t *testing.T) {
-	w := newWorld(t)
-	half := len(large) / 2
-	sent := make(chan struct{})
-	w.fault = func(n int, rw http.ResponseWriter, r *http.Request) bool {
-		if n > 1 {
-			return false
-		}
-		rw.Header().Set("Content-Length", strconv.Itoa(len(large)))
-		rw.Write(large[:half])
-		rw.(http.Flusher).Flush()
-		close(sent)
-		<-r.Context().Done()
-		return true
-	}
-	cmd := w.process()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-sent
-	partial := func() int64 {
-		for _, b := range w.blobs() {
-			info, err := os.Stat(filepath.Join(w.cfg.CacheDir, "datasets--org--name", "blobs", b))
-			if err == nil {
-				return info.Size()
-			}
-		}
-		return 0
-	}
-	for i := 0; partial() < int64(half) && i < 500; i++ {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Wait()
-	have := partial()
-	if have == 0 {
-		t.Fatal("nothing was written before the kill")
-	}
-	f, err := w.client().File(t.Context(), testRepo, "data.parquet", Pin{})
-	w.want(f, err, large)
-	if got, want := w.ranges(), fmt.Sprintf("bytes=%d-", have); len(got) != 2 || got[1] != want {
-		t.Errorf("ranges %q, want the second %q", got, want)
-	}
-}
-
 func TestWatchdogLetsASlowBodyThrough(t *testing.T) {
 	w := newWorld(t)
 	w.cfg.Timeout = 200 * time.Millisecond
-	w.fault = func(_ int, rw http.ResponseWriter, _ *http.Request) bool {
+	w.misbehave(func(_ int, rw http.ResponseWriter, _ *http.Request) bool {
 		rw.Header().Set("Content-Length", strconv.Itoa(len(large)))
 		for i := 0; i < len(large); i += len(large) / 8 {
 			rw.Write(large[i : i+len(large)/8])
@@ -537,7 +442,7 @@ func TestWatchdogLetsASlowBodyThrough(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		return true
-	}
+	})
 	f, err := w.client().File(t.Context(), testRepo, "data.parquet", Pin{})
 	w.want(f, err, large)
 	if len(w.sleeps) > 0 {

@@ -156,6 +156,19 @@ func TestInfoAndErrors(t *testing.T) {
 	}
 }
 
+func TestFullDisk(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.free = func(string) (uint64, error) { return 600_000, nil }
+	_, err := c.File(t.Context(), testRepo, "data.parquet", Pin{})
+	w.never(err, "MiB free")
+	if w.gets > 0 {
+		t.Error("a download was begun")
+	}
+	f, err := c.File(t.Context(), testRepo, "sub/config.json", Pin{})
+	w.want(f, err, []byte(`{"a": 1}`))
+}
+
 func TestFilesInParallelWithProgress(t *testing.T) {
 	w := newWorld(t)
 	done := make(chan Progress, 1000)

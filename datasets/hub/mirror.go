@@ -33,6 +33,7 @@ type Mirror struct {
 
 	mu     sync.Mutex
 	hashes map[string]fileHash
+	busy   sync.Mutex // one file is hashed at a time, and by one request
 }
 
 type fileHash struct {
@@ -190,10 +191,18 @@ func (m *Mirror) hash(name string) (fileHash, error) {
 	if err != nil {
 		return fileHash{}, err
 	}
-	m.mu.Lock()
-	h, ok := m.hashes[name]
-	m.mu.Unlock()
-	if ok && h.size == info.Size() && h.changed.Equal(info.ModTime()) {
+	known := func() (fileHash, bool) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		h, ok := m.hashes[name]
+		return h, ok && h.size == info.Size() && h.changed.Equal(info.ModTime())
+	}
+	if h, ok := known(); ok {
+		return h, nil
+	}
+	m.busy.Lock()
+	defer m.busy.Unlock()
+	if h, ok := known(); ok {
 		return h, nil
 	}
 	f, err := m.root.Open(name)
@@ -206,7 +215,7 @@ func (m *Mirror) hash(name string) (fileHash, error) {
 	if _, err := io.CopyBuffer(io.MultiWriter(large, small), struct{ io.Reader }{f}, make([]byte, 1<<20)); err != nil {
 		return fileHash{}, err
 	}
-	h = fileHash{info.Size(), info.ModTime(), sum(large), sum(small)}
+	h := fileHash{info.Size(), info.ModTime(), sum(large), sum(small)}
 	m.mu.Lock()
 	m.hashes[name] = h
 	m.mu.Unlock()
