@@ -144,6 +144,10 @@ func TestPEMAIsBitIdentical(t *testing.T) {
 // Live tensors, allocator blocks and bytes are flat from step to step.
 func TestStepsLeakNothing(t *testing.T) {
 	before := torch.Live()
+	start, err := torch.CPU.Memory()
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := Recipe{BatchSize: 4, EvalBatch: 4, MaxLength: 16, Padding: "max_length", LearningRate: 1e-3, Epochs: 1, MaxSteps: 220, Optimizer: torch.Fused, ClipNorm: 1}
 	var live, blocks, bytes int64
 	train(t, published{cfg: tiny}, corpus(), 0, r, func(step, _ int, _ float64) {
@@ -160,6 +164,10 @@ func TestStepsLeakNothing(t *testing.T) {
 	})
 	if torch.Live() != before {
 		t.Errorf("%d tensors stay", torch.Live()-before)
+	}
+	// A fresh head's memory once stayed behind a model that was closed, and counted in the next run's peak.
+	if end, err := torch.CPU.Memory(); err != nil || end.Allocated != start.Allocated {
+		t.Errorf("%d bytes stay after the model is closed (%v)", end.Allocated-start.Allocated, err)
 	}
 }
 

@@ -257,7 +257,9 @@ void *pm_new_param(void *t) {
   PM_TRY(auto x = ten(t).detach(); x.requires_grad_(true); return new at::Tensor(x);)
   return nullptr;
 }
-void pm_free(void *t) { delete static_cast<at::Tensor *>(t); }
+// gotch's in-place operators replace the handle and forget the old one, which then keeps the memory for good.
+int pm_normal(void *t, double mean, double std) { PM_TRY(at::NoGradGuard ng; ten(t).normal_(mean, std); return 0;) return -1; }
+int pm_fill(void *t, double v) { PM_TRY(at::NoGradGuard ng; ten(t).fill_(v); return 0;) return -1; }
 
 void *pm_opt_new(double b1, double b2, double eps, int form) {
   auto *o = new AdamW;

@@ -30,7 +30,8 @@ void *pm_from_blob(void *data, const int64_t *dims, size_t n, int dtype);
 void *pm_empty(const int64_t *dims, size_t n, int dtype);
 void *pm_data(void *tensor, int64_t *nbytes); // contiguous CPU tensor; NULL: error
 void *pm_new_param(void *tensor);             // a leaf that requires gradients, same storage
-void pm_free(void *tensor);
+int pm_normal(void *tensor, double mean, double std);
+int pm_fill(void *tensor, double value);
 void *pm_opt_new(double beta1, double beta2, double eps, int form); // form 0 loop, 1 foreach, 2 fused
 int pm_opt_add(void *opt, void *param, double weight_decay, int embedding);
 int pm_opt_step(void *opt, double lr);

@@ -212,30 +212,18 @@ func (t *Tensor) Grad() (*Tensor, error) {
 	return wrap(g), nil
 }
 
-// Normal fills a contiguous CPU tensor from a normal distribution with libtorch's generator.
+// Normal fills the tensor from a normal distribution with libtorch's generator.
 func (t *Tensor) Normal(mean, std float64) error {
-	var err error
-	noGrad(func() { err = t.t.Normal_(mean, std) })
-	if err != nil {
-		return fmt.Errorf("normal: %w", err)
+	if C.pm_normal(t.t.Ctensor(), C.double(mean), C.double(std)) != 0 {
+		return fmt.Errorf("normal: %w", lastError())
 	}
 	return nil
 }
 
 // Fill sets every element.
 func (t *Tensor) Fill(v float64) error {
-	s := ts.FloatScalar(v)
-	defer s.MustDrop()
-	var err error
-	noGrad(func() { err = t.t.Fill_(s) })
-	if err != nil {
-		return fmt.Errorf("fill: %w", err)
+	if C.pm_fill(t.t.Ctensor(), C.double(v)) != 0 {
+		return fmt.Errorf("fill: %w", lastError())
 	}
 	return nil
-}
-
-func noGrad(f func()) {
-	C.pm_grad_mode(0)
-	defer C.pm_grad_mode(1)
-	f()
 }
