@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
@@ -98,7 +99,7 @@ func (m *charsmap) normalize(dst, src []byte) []byte {
 		if n := single(src); n > 0 {
 			cluster, src, state = src[:n], src[n:], -1
 		} else {
-			cluster, src, _, state = uniseg.FirstGraphemeCluster(src, state)
+			cluster, src, state = firstCluster(src, state)
 		}
 		if len(cluster) < 6 {
 			if to, ok := m.lookup(cluster); ok {
@@ -117,6 +118,27 @@ func (m *charsmap) normalize(dst, src []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// newMark is the one mark of all code points that the reference's segmentation joins to what stands before it and uniseg's, of an
+// older Unicode, does not.
+const newMark = 0x897
+
+// firstCluster parts the first grapheme cluster from s.
+func firstCluster(s []byte, state int) (cluster, rest []byte, newState int) {
+	cluster, rest, _, state = uniseg.FirstGraphemeCluster(s, state)
+	for len(rest) > 0 {
+		if r, _ := decode(rest); r != newMark {
+			break
+		}
+		if last, _ := utf8.DecodeLastRune(cluster); unicode.In(last, unicode.Cc, unicode.Zl, unicode.Zp) {
+			break // nothing joins a control character
+		}
+		var more []byte
+		more, rest, _, state = uniseg.FirstGraphemeCluster(rest, state)
+		cluster = s[:len(cluster)+len(more)]
+	}
+	return cluster, rest, state
 }
 
 // unchanged counts the bytes of ASCII that s begins with, that the map leaves alone and that nothing after them can join.
@@ -158,7 +180,7 @@ var loners = sync.OnceValue(func() *[1 << 10]uint64 {
 		return len(first) == utf8.RuneLen(a)
 	}
 	for r := rune(' '); r < 1<<16; r++ {
-		if r == utf8.RuneError || utf8.RuneLen(r) < 0 {
+		if r == utf8.RuneError || r == newMark || utf8.RuneLen(r) < 0 {
 			continue
 		}
 		// It joins no letter before or after it, and not itself: so it is no mark, no prefix, no jamo, no flag.

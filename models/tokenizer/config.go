@@ -14,14 +14,14 @@ type config struct {
 	TruncationSide string `json:"truncation_side"`
 
 	// Options of the slow tokenizers, used when a vocabulary is converted. nil: the class's default.
-	DoLowerCase   *bool `json:"do_lower_case"`
-	StripAccents  *bool `json:"strip_accents"`
-	Chinese       *bool `json:"tokenize_chinese_chars"`
-	KeepAccents   *bool `json:"keep_accents"`
-	AddPrefix     *bool `json:"add_prefix_space"`
-	AddBOS        *bool `json:"add_bos_token"`
-	SplitByPunct  *bool `json:"split_by_punct"`
-	LegacySpm     *bool `json:"legacy"`
+	DoLowerCase  *bool `json:"do_lower_case"`
+	StripAccents *bool `json:"strip_accents"`
+	Chinese      *bool `json:"tokenize_chinese_chars"`
+	KeepAccents  *bool `json:"keep_accents"`
+	AddPrefix    *bool `json:"add_prefix_space"`
+	AddBOS       *bool `json:"add_bos_token"`
+	SplitByPunct *bool `json:"split_by_punct"`
+
 	AdditionalTok []tokenName
 	names         map[string]tokenName // role, such as cls_token -> token
 	decoder       map[string]tokenName // added_tokens_decoder

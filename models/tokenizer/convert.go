@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -118,13 +119,10 @@ func (c *config) with(d defaults) *config {
 	return &filled
 }
 
-// addSpecials appends the special tokens to the added ones that there are already, and takes them all over.
-func (t *Tokenizer) addSpecials(c *config, d defaults, list []addedToken) error {
-	after := int32(t.vocab.size())
-	have := make(map[string]bool, len(list))
-	for _, a := range list {
-		have[a.content] = true
-	}
+// addSpecials takes over the added tokens of the vocabulary's own and the special tokens, whose flags win.
+func (t *Tokenizer) addSpecials(c *config, d defaults, own []addedToken) error {
+	var specials []addedToken
+	have := map[string]bool{}
 	add := func(a addedToken, n tokenName) {
 		if n.Content == "" || have[n.Content] {
 			return
@@ -137,7 +135,7 @@ func (t *Tokenizer) addSpecials(c *config, d defaults, list []addedToken) error 
 				a.normalized = *n.Normalized
 			}
 		}
-		list = append(list, a)
+		specials = append(specials, a)
 	}
 	for _, role := range d.roles {
 		flags, ok := d.flagged[role]
@@ -149,6 +147,9 @@ func (t *Tokenizer) addSpecials(c *config, d defaults, list []addedToken) error 
 	for _, n := range c.AdditionalTok {
 		add(addedToken{}, n)
 	}
+	list := slices.DeleteFunc(own, func(a addedToken) bool { return have[a.content] })
+	list = append(list, specials...)
+	after := int32(t.vocab.size())
 	for i := range list {
 		id, ok := t.vocab.lookup(list[i].content)
 		if !ok {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -148,8 +150,10 @@ func (m *spModel) scored(penalty float64) []scored {
 	out := make([]scored, len(m.pieces))
 	for i, p := range m.pieces {
 		out[i] = scored{p.text, float64(p.score)}
-		if n := len(p.text); n >= 2 && strings.HasSuffix(p.text, ",") && p.text[n-2] >= '0' && p.text[n-2] <= '9' {
-			out[i].score -= penalty
+		if number, ok := strings.CutSuffix(p.text, ","); ok {
+			if r, _ := utf8.DecodeLastRuneInString(number); unicode.IsDigit(r) {
+				out[i].score -= penalty
+			}
 		}
 	}
 	return out

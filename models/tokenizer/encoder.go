@@ -8,24 +8,12 @@ import (
 // Encoder turns texts into ids. It is not safe for concurrent use: each goroutine takes its own from Tokenizer.NewEncoder.
 type Encoder struct {
 	t     *Tokenizer
-	cache map[string]cached
-	arena []int32 // ids of cached words that have more than one
+	cache wordCache
 
 	text, norm, spare, word []byte
 	a, b                    []int32
 	scratch                 scratch
 }
-
-// cached are the ids of a word: the id itself when there is one, else the place in the arena.
-type cached struct {
-	at, n int32
-}
-
-const (
-	maxCached   = 1 << 18 // words; then the cache starts anew
-	maxCachedAt = 1 << 22 // ids in the arena, likewise
-	maxWord     = 64      // bytes of a word worth remembering
-)
 
 // Encode appends the ids of text, or of text and pair, with the special tokens of the tokenizer's template, and returns the
 // longer slice. With a maxLength > 0 the sequences are first cut to it, longest first, as the reference does it; 0 leaves them
@@ -66,12 +54,12 @@ func (e *Encoder) appendText(dst []int32, text string) []int32 {
 
 // segment appends the ids of a stretch of text between added tokens.
 func (e *Encoder) segment(dst []int32, s []byte) []int32 {
-	if len(s) == 0 {
-		return dst
-	}
 	for _, n := range e.t.normalizers {
 		e.norm, e.spare = n.normalize(e.spare[:0], s), e.norm
 		s = e.norm
+	}
+	if len(s) == 0 {
+		return dst
 	}
 	if e.t.normalized.empty() {
 		return e.t.split.split(e, dst, s)
@@ -88,27 +76,11 @@ func (e *Encoder) segment(dst []int32, s []byte) []int32 {
 
 // emit appends the ids of one word.
 func (e *Encoder) emit(dst []int32, word []byte) []int32 {
-	if c, ok := e.cache[string(word)]; ok {
-		if c.n == 1 {
-			return append(dst, c.at)
-		}
-		return append(dst, e.arena[c.at:c.at+c.n]...)
-	}
 	from := len(dst)
-	dst = e.t.model.tokenize(&e.scratch, dst, word)
-	if len(word) > maxWord {
-		return dst
-	}
-	if len(e.cache) >= maxCached || len(e.arena) >= maxCachedAt {
-		clear(e.cache)
-		e.arena = e.arena[:0]
-	}
-	ids := dst[from:]
-	if len(ids) == 1 {
-		e.cache[string(word)] = cached{ids[0], 1}
-	} else {
-		e.cache[string(word)] = cached{int32(len(e.arena)), int32(len(ids))}
-		e.arena = append(e.arena, ids...)
+	dst, hash, ok := e.cache.find(dst, word)
+	if !ok {
+		dst = e.t.model.tokenize(&e.scratch, dst, word)
+		e.cache.add(word, hash, dst[from:])
 	}
 	return dst
 }

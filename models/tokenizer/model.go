@@ -22,3 +22,9 @@ func (v tokenIDs) lookup(token string) (int32, bool) {
 }
 
 func (v tokenIDs) size() int { return len(v) }
+
+func (v tokenIDs) each(f func(string, int32)) {
+	for token, id := range v {
+		f(token, id)
+	}
+}

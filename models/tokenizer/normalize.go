@@ -111,7 +111,7 @@ func (n decompose) normalize(dst, src []byte) []byte {
 			ordered = len(dst)
 			continue
 		}
-		if d := n.form.Properties(part).Decomposition(); d != nil && r != 0x11938 { // which is too new for the reference
+		if d := n.form.Properties(part).Decomposition(); d != nil && unicode.Is(hfDecomposed, r) {
 			part = d
 		}
 		for len(part) > 0 {

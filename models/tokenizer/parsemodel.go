@@ -15,11 +15,13 @@ func (t *Tokenizer) parseModel(b json.RawMessage) error {
 	if err := json.Unmarshal(b, &fields); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
-	name, err := pieceType("model", b)
-	if err != nil {
-		return err
-	}
 	has := func(field string) bool { _, ok := fields[field]; return ok }
+	var name string
+	if has("type") {
+		if err := json.Unmarshal(fields["type"], &name); err != nil {
+			return fmt.Errorf("model: type: %w", err)
+		}
+	}
 	if name == "" {
 		switch {
 		case has("merges"):
@@ -32,13 +34,23 @@ func (t *Tokenizer) parseModel(b json.RawMessage) error {
 			return errors.New("model: it has no type")
 		}
 	}
+	// The long lists are scanned by themselves.
+	vocab, merges := fields["vocab"], fields["merges"]
+	delete(fields, "vocab")
+	if name == "BPE" {
+		delete(fields, "merges")
+	}
+	options, err := json.Marshal(fields)
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
 	switch name {
 	case "WordPiece":
-		err = t.parseWordpiece(b)
+		err = t.parseWordpiece(options, vocab)
 	case "BPE":
-		err = t.parseBPE(b)
+		err = t.parseBPE(options, vocab, merges)
 	case "Unigram":
-		err = t.parseUnigram(b)
+		err = t.parseUnigram(options, vocab)
 	default:
 		return fmt.Errorf("model %q is not supported", name)
 	}
@@ -48,25 +60,24 @@ func (t *Tokenizer) parseModel(b json.RawMessage) error {
 	return nil
 }
 
-func (t *Tokenizer) parseWordpiece(b json.RawMessage) error {
+func (t *Tokenizer) parseWordpiece(options, vocab []byte) error {
 	p := struct {
-		Type     string          `json:"type"`
-		Unk      string          `json:"unk_token"`
-		Prefix   string          `json:"continuing_subword_prefix"`
-		MaxChars int             `json:"max_input_chars_per_word"`
-		Vocab    json.RawMessage `json:"vocab"`
+		Type     string `json:"type"`
+		Unk      string `json:"unk_token"`
+		Prefix   string `json:"continuing_subword_prefix"`
+		MaxChars int    `json:"max_input_chars_per_word"`
 	}{Unk: "[UNK]", Prefix: "##", MaxChars: 100}
-	if err := strict(b, &p); err != nil {
+	if err := strict(options, &p); err != nil {
 		return err
 	}
-	vocab, err := scanIDs(p.Vocab)
+	ids, err := scanIDs(vocab)
 	if err != nil {
 		return fmt.Errorf("vocab: %w", err)
 	}
 	if p.MaxChars < 0 {
 		return fmt.Errorf("max_input_chars_per_word is %d", p.MaxChars)
 	}
-	return t.setWordpiece(vocab, p.Unk, p.Prefix, p.MaxChars)
+	return t.setWordpiece(ids, p.Unk, p.Prefix, p.MaxChars)
 }
 
 func (t *Tokenizer) setWordpiece(vocab tokenIDs, unk, prefix string, maxChars int) error {
@@ -78,20 +89,18 @@ func (t *Tokenizer) setWordpiece(vocab tokenIDs, unk, prefix string, maxChars in
 	return nil
 }
 
-func (t *Tokenizer) parseBPE(b json.RawMessage) error {
+func (t *Tokenizer) parseBPE(options, vocab, merges []byte) error {
 	var p struct {
-		Type         string          `json:"type"`
-		Dropout      *float64        `json:"dropout"`
-		Unk          *string         `json:"unk_token"`
-		Prefix       string          `json:"continuing_subword_prefix"`
-		Suffix       string          `json:"end_of_word_suffix"`
-		FuseUnk      bool            `json:"fuse_unk"`
-		ByteFallback bool            `json:"byte_fallback"`
-		IgnoreMerges bool            `json:"ignore_merges"`
-		Vocab        json.RawMessage `json:"vocab"`
-		Merges       json.RawMessage `json:"merges"`
+		Type         string   `json:"type"`
+		Dropout      *float64 `json:"dropout"`
+		Unk          *string  `json:"unk_token"`
+		Prefix       string   `json:"continuing_subword_prefix"`
+		Suffix       string   `json:"end_of_word_suffix"`
+		FuseUnk      bool     `json:"fuse_unk"`
+		ByteFallback bool     `json:"byte_fallback"`
+		IgnoreMerges bool     `json:"ignore_merges"`
 	}
-	if err := strict(b, &p); err != nil {
+	if err := strict(options, &p); err != nil {
 		return err
 	}
 	switch {
@@ -106,15 +115,15 @@ func (t *Tokenizer) parseBPE(b json.RawMessage) error {
 	case p.IgnoreMerges:
 		return errors.New("ignore_merges is not supported")
 	}
-	vocab, err := scanIDs(p.Vocab)
+	ids, err := scanIDs(vocab)
 	if err != nil {
 		return fmt.Errorf("vocab: %w", err)
 	}
-	merges, err := scanMerges(p.Merges)
+	pairs, err := scanMerges(merges)
 	if err != nil {
 		return fmt.Errorf("merges: %w", err)
 	}
-	return t.setBPE(vocab, merges, p.Unk, p.FuseUnk)
+	return t.setBPE(ids, pairs, p.Unk, p.FuseUnk)
 }
 
 func (t *Tokenizer) setBPE(vocab tokenIDs, merges [][2]string, unk *string, fuseUnk bool) error {
@@ -126,20 +135,19 @@ func (t *Tokenizer) setBPE(vocab tokenIDs, merges [][2]string, unk *string, fuse
 	return nil
 }
 
-func (t *Tokenizer) parseUnigram(b json.RawMessage) error {
+func (t *Tokenizer) parseUnigram(options, vocab []byte) error {
 	var p struct {
-		Type         string          `json:"type"`
-		UnkID        *int            `json:"unk_id"`
-		ByteFallback bool            `json:"byte_fallback"`
-		Vocab        json.RawMessage `json:"vocab"`
+		Type         string `json:"type"`
+		UnkID        *int   `json:"unk_id"`
+		ByteFallback bool   `json:"byte_fallback"`
 	}
-	if err := strict(b, &p); err != nil {
+	if err := strict(options, &p); err != nil {
 		return err
 	}
 	if p.UnkID == nil {
 		return errors.New("a vocabulary without unk_id is not supported")
 	}
-	pieces, err := scanPieces(p.Vocab)
+	pieces, err := scanPieces(vocab)
 	if err != nil {
 		return fmt.Errorf("vocab: %w", err)
 	}

@@ -12,7 +12,7 @@ CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 clean = N.BertNormalizer(clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False)
 strip = N.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False)
 chinese = N.BertNormalizer(clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=False)
-bert, nfd, accents, lower = P.BertPreTokenizer(), N.NFD(), N.StripAccents(), N.Lowercase()
+bert, nfd, nfkd, accents, lower = P.BertPreTokenizer(), N.NFD(), N.NFKD(), N.StripAccents(), N.Lowercase()
 letter, number = (P.Split(Regex(r), "isolated") for r in (r"\p{L}", r"\p{N}"))
 
 
@@ -34,6 +34,7 @@ CLASSES = {
     "hfNonspacing": ("removed by strip_accents, once decomposed", lambda c: not decomposed(c) and strip.normalize_str(chr(c)) == ""),
     "hfMark": ("removed by StripAccents", lambda c: accents.normalize_str(chr(c)) == ""),
     "hfNonstarter": ("moved by canonical ordering", nonstarter),
+    "hfDecomposed": ("decomposed by NFKD, or by NFD too; Hangul is left to arithmetic", lambda c: not 0xAC00 <= c <= 0xD7A3 and nfkd.normalize_str(chr(c)) != chr(c)),
     "hfLetter": (r"\p{L} of the byte-level pattern", lambda c: len(letter.pre_tokenize_str(chr(c) + "\x01")) == 2),
     "hfNumber": (r"\p{N} of the byte-level pattern", lambda c: len(number.pre_tokenize_str(chr(c) + "\x01")) == 2),
 }

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 )
 
 // version is part of every fingerprint. It moves whenever a change of this package can change an id.
@@ -39,12 +40,16 @@ type Tokenizer struct {
 	specials    Specials
 	files       []string
 	fingerprint string
+
+	reverseOnce sync.Once
+	reverse     map[int32]string // token of each id, made when it is first asked for
 }
 
 // vocabulary finds the ids of tokens.
 type vocabulary interface {
 	lookup(token string) (id int32, ok bool)
 	size() int
+	each(func(token string, id int32))
 }
 
 // Specials are the ids of the special tokens, -1 where a tokenizer has none. A tokenizer without a CLS or SEP token shows its BOS
@@ -68,7 +73,7 @@ func Load(dir string) (*Tokenizer, error) {
 
 // NewEncoder returns an encoder that shares the tokenizer's tables and has a word cache of its own.
 func (t *Tokenizer) NewEncoder() *Encoder {
-	return &Encoder{t: t, cache: make(map[string]cached)}
+	return &Encoder{t: t, cache: newWordCache()}
 }
 
 // Fingerprint is the SHA-256, in hexadecimal, of everything that determines the ids: the bytes of the files and the version of

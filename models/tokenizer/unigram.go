@@ -224,3 +224,5 @@ type unigramVocabulary struct{ *unigram }
 
 func (v unigramVocabulary) lookup(token string) (int32, bool) { return v.ids.lookup(token) }
 func (v unigramVocabulary) size() int                         { return len(v.score) }
+
+func (v unigramVocabulary) each(f func(string, int32)) { v.ids.each(f) }
