@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,7 +11,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
+	"pema/datasets"
 	"pema/models/torch"
 	"pema/results"
 )
@@ -23,56 +26,46 @@ type Run struct {
 	ID       string
 	Spec     *Spec
 	Model    string // as the spec names it
-	ModelDir string
+	ModelDir string // local folder; "": Model is fetched at Commit
+	Commit   string
 	Dataset  string
-	Data     LocalDataset // its File is a real path
+	Data     *LocalDataset // its File is a real path; nil: Dataset is of the registry
+	Train    string        // split
+	Evaluate []string      // splits
 	Variant  string
 	Seed     int64
 	Training results.Training
-	Inputs   []results.Input
+	Inputs   []results.Input // what went into the identity
+}
+
+// planner resolves models and datasets once for all runs.
+type planner struct {
+	spec   *Spec
+	cache  string
+	src    *Source
+	hashed map[string]results.Input
 }
 
 // Plan multiplies a spec into its runs, each identified by the hash of all that can change its result: the model's and the
-// data's bytes, the recipe, the variant, the seed and the code's result version.
-func Plan(s *Spec, cache string) ([]*Run, error) {
+// data's bytes (of the hub: commit and pins), the recipe, the variant, the seed and the code's result version. A model of the hub
+// is asked for its commit; nothing else is fetched. src may be nil where all is local.
+func Plan(ctx context.Context, s *Spec, cache string, src *Source) ([]*Run, error) {
+	p := &planner{spec: s, cache: cache, src: src, hashed: map[string]results.Input{}}
 	var runs []*Run
-	hashes := map[string]results.Input{}
-	input := func(role, file string) (results.Input, error) {
-		in, ok := hashes[file]
-		if !ok {
-			var err error
-			if in, err = hashFile(file); err != nil {
-				return in, err
-			}
-			hashes[file] = in
-		}
-		in.Role = role
-		return in, nil
-	}
 	for _, model := range s.Models {
-		dir, ok := s.Local.Models[model]
-		if !ok {
-			return nil, &SpecError{fmt.Sprintf("spec %s: model %q is not under local.models, and models from the hub are not fetched yet", s.Source, model)}
+		m := Run{Spec: s, Model: model}
+		modelInputs, err := p.model(ctx, &m)
+		if err != nil {
+			return nil, err
 		}
-		dir = s.resolve(dir, cache)
 		for _, dataset := range s.Datasets {
-			data, ok := s.Local.Datasets[dataset]
-			if !ok {
-				return nil, &SpecError{fmt.Sprintf("spec %s: dataset %q is not under local.datasets, and datasets from the hub are not fetched yet", s.Source, dataset)}
-			}
-			data.File = s.resolve(data.File, cache)
-			var inputs []results.Input
-			files, err := modelFiles(dir)
+			r := m
+			r.Dataset = dataset
+			dataInputs, err := p.data(&r)
 			if err != nil {
 				return nil, err
 			}
-			for _, f := range append(files, [2]string{"data", data.File}) {
-				in, err := input(f[0], f[1])
-				if err != nil {
-					return nil, fmt.Errorf("%s of %s: %w", f[0], model, err)
-				}
-				inputs = append(inputs, in)
-			}
+			r.Inputs = slices.Concat(modelInputs, dataInputs)
 			t, seeds := s.Training, s.Seeds
 			for _, o := range s.Overrides {
 				if matches(o.Model, model) && matches(o.Dataset, dataset) {
@@ -82,20 +75,93 @@ func Plan(s *Spec, cache string) ([]*Run, error) {
 					}
 				}
 			}
-			recipe, err := t.recipe(s.Weights)
-			if err != nil {
+			if r.Training, err = t.recipe(s.Weights); err != nil {
 				return nil, &SpecError{fmt.Sprintf("spec %s: %v", s.Source, err)}
 			}
 			for _, seed := range seeds {
 				for _, variant := range s.Variants {
-					r := &Run{Spec: s, Model: model, ModelDir: dir, Dataset: dataset, Data: data, Variant: variant, Seed: seed, Training: recipe, Inputs: inputs}
-					r.ID = r.identity()
-					runs = append(runs, r)
+					run := r
+					run.Seed, run.Variant = seed, variant
+					run.ID = run.identity()
+					runs = append(runs, &run)
 				}
 			}
 		}
 	}
 	return runs, nil
+}
+
+func (p *planner) hash(role, file string) (results.Input, error) {
+	in, ok := p.hashed[file]
+	if !ok {
+		var err error
+		if in, err = hashFile(file); err != nil {
+			return in, fmt.Errorf("%s: %w", role, err)
+		}
+		p.hashed[file] = in
+	}
+	in.Role = role
+	return in, nil
+}
+
+func (p *planner) model(ctx context.Context, r *Run) (inputs []results.Input, err error) {
+	dir, ok := p.spec.Local.Models[r.Model]
+	if !ok {
+		if p.src == nil {
+			return nil, &SpecError{fmt.Sprintf("spec %s: model %q is not under local.models", p.spec.Source, r.Model)}
+		}
+		if _, r.Commit, err = p.src.Model(ctx, r.Model, Describe); err != nil {
+			return nil, err
+		}
+		return []results.Input{{Role: "model", Name: r.Model, SHA256: r.Commit}}, nil
+	}
+	r.ModelDir = p.spec.resolve(dir, p.cache)
+	files, err := modelFiles(r.ModelDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		in, err := p.hash(f[0], f[1])
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, in)
+	}
+	return inputs, nil
+}
+
+func (p *planner) data(r *Run) (inputs []results.Input, err error) {
+	r.Train, r.Evaluate = p.spec.TrainSplit, p.spec.EvaluateSplits
+	if r.Train == "" {
+		r.Train = "train"
+	}
+	if len(r.Evaluate) == 0 {
+		r.Evaluate = []string{"validation"}
+		if r.Dataset == "glue/mnli" {
+			r.Evaluate = []string{"validation_matched", "validation_mismatched"}
+		}
+	}
+	if data, ok := p.spec.Local.Datasets[r.Dataset]; ok {
+		data.File = p.spec.resolve(data.File, p.cache)
+		r.Data = &data
+		in, err := p.hash("data", data.File)
+		return []results.Input{in}, err
+	}
+	if !datasets.Registered(r.Dataset) {
+		return nil, &SpecError{fmt.Sprintf("spec %s: dataset %q is neither under local.datasets nor one of the registry (glue/cola, xnli/de, ...)", p.spec.Source, r.Dataset)}
+	}
+	var pins *datasets.Pins
+	if p.src != nil {
+		pins = p.src.Pins
+	}
+	want, err := datasets.Wants(r.Dataset, append([]string{r.Train}, r.Evaluate...), pins)
+	if err != nil {
+		return nil, &SpecError{fmt.Sprintf("spec %s: %v", p.spec.Source, err)}
+	}
+	for _, w := range want {
+		inputs = append(inputs, results.Input{Role: "data", Name: w.Repo.ID + "/" + w.Path, Size: w.Pin.Size, SHA256: cmp.Or(w.Pin.SHA256, w.Repo.Revision)})
+	}
+	return inputs, nil
 }
 
 func matches(pattern, name string) bool {
@@ -104,8 +170,11 @@ func matches(pattern, name string) bool {
 }
 
 func (r *Run) identity() string {
-	data := r.Data
-	data.File = ""
+	var data LocalDataset
+	if r.Data != nil {
+		data = *r.Data
+		data.File = "" // its bytes count, not its place
+	}
 	b, err := json.Marshal(struct {
 		Version     int
 		Spec, Model string
@@ -115,7 +184,10 @@ func (r *Run) identity() string {
 		Seed        int64
 		Training    results.Training
 		Inputs      []results.Input
-	}{resultVersion, r.Spec.Name, r.Model, r.Dataset, data, r.Variant, r.Seed, r.Training, r.Inputs})
+		Save        string
+		Train       string
+		Evaluate    []string
+	}{resultVersion, r.Spec.Name, r.Model, r.Dataset, data, r.Variant, r.Seed, r.Training, r.Inputs, r.Spec.Save, r.Train, r.Evaluate})
 	if err != nil {
 		panic(err) // plain values only
 	}

@@ -25,7 +25,8 @@ import (
 // Runner executes runs on one device and writes a record for each.
 type Runner struct {
 	Store  *results.Store
-	Cache  string // per-user cache
+	Cache  string  // per-user cache
+	Source *Source // nil: all is local
 	Device torch.Device
 	Env    results.Environment
 	Now    func() time.Time
@@ -106,21 +107,29 @@ func (c *clock) lap() float64 {
 
 func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error {
 	c := &clock{x.Now, x.Now()}
-	cfg, err := checkpoint.ReadConfig(filepath.Join(r.ModelDir, "config.json"))
+	dir := r.ModelDir
+	if dir == "" {
+		id, _, _ := strings.Cut(r.Model, "@")
+		var err error
+		if dir, _, err = x.Source.Model(ctx, id+"@"+r.Commit, Train); err != nil {
+			return err
+		}
+	}
+	cfg, err := checkpoint.ReadConfig(filepath.Join(dir, "config.json"))
 	if err != nil {
 		return err
 	}
-	weights, err := checkpoint.Open(r.ModelDir)
+	weights, err := checkpoint.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer weights.Close()
-	tok, err := tokenizer.Load(r.ModelDir)
+	tok, err := tokenizer.Load(dir)
 	if err != nil {
 		return err
 	}
-	data, err := datasets.OpenFile(ctx, r.Data.File, datasets.Columns{Text: r.Data.Text, Pair: r.Data.Pair, Label: r.Data.Label},
-		datasets.FileOptions{LabelAbove: r.Data.LabelAbove, Validation: r.Data.Validation})
+	splits := append([]string{r.Train}, r.Evaluate...)
+	data, err := x.data(ctx, r, splits)
 	if err != nil {
 		return err
 	}
@@ -128,7 +137,7 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 
 	encoded := map[string]*datasets.Encoded{}
 	var named []vocabulary.Named
-	for _, split := range []string{"train", "validation"} {
+	for _, split := range splits {
 		e, err := datasets.Encode(ctx, data, split, Tokens{tok}, datasets.EncodeOptions{MaxLength: r.Training.MaxLength, CacheDir: filepath.Join(x.Cache, "encoded")})
 		if err != nil {
 			return err
@@ -138,7 +147,7 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 		rec.Data.Splits = append(rec.Data.Splits, results.Split{Name: split, Examples: int64(e.Len()), Tokens: e.Tokens()})
 		rec.Vocabulary.Splits = append(rec.Vocabulary.Splits, split)
 	}
-	rec.Data.NumLabels, rec.Data.EncodedSHA = data.NumLabels, encoded["train"].SHA256()
+	rec.Data.NumLabels, rec.Data.EncodedSHA = data.NumLabels, encoded[r.Train].SHA256()
 	rec.Time.Encode = c.lap()
 
 	usage, err := vocabulary.Count(cfg.VocabSize, named...)
@@ -148,16 +157,10 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 	rec.Time.Count = c.lap()
 
 	special := tok.Specials()
-	var specials []int32
-	for _, id := range []int32{special.Pad, special.CLS, special.SEP, special.Unk, special.Mask} {
-		if id >= 0 {
-			specials = append(specials, id)
-		}
-	}
 	if special.Pad < 0 {
 		return errors.New("the tokenizer has no padding token")
 	}
-	sel, err := pema.Select(usage.Used(), specials, int64(cfg.VocabSize))
+	sel, err := pema.Select(usage.Used(), Kept(tok), int64(cfg.VocabSize))
 	if err != nil {
 		return err
 	}
@@ -207,7 +210,7 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 		Padding: r.Training.Padding, Optimizer: form, LearningRate: r.Training.LearningRate, Epochs: int(r.Training.Epochs),
 		MaxSteps: r.Training.MaxSteps, WarmupSteps: r.Training.WarmupSteps, WeightDecay: r.Training.WeightDecay,
 		ClipNorm: r.Training.ClipNorm, OrderSeed: rec.Seeds.Order, DropoutSeed: rec.Seeds.Dropout}
-	out, err := finetune.Train(ctx, m, x.Device, encoded["train"], recipe, func(step, total int, loss float64) {
+	out, err := finetune.Train(ctx, m, x.Device, encoded[r.Train], recipe, func(step, total int, loss float64) {
 		if x.Progress != nil {
 			x.Progress(r, step, total, loss)
 		}
@@ -222,21 +225,41 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 	peak, resident := encoder.Forecast(cfg, encoder.Shapes{Labels: data.NumLabels, Rows: opt.Rows, Batch: recipe.BatchSize, Length: recipe.MaxLength, Optimizer: form, Steps: len(out.Losses)})
 	rec.Memory.Forecast = &results.Forecast{PeakAllocated: peak, Ledger: ledger(peak, resident)}
 
-	ev, err := finetune.Evaluate(ctx, m, x.Device, encoded["validation"], recipe)
-	if err != nil {
-		return err
+	rec.Metrics = map[string]float64{}
+	for i, split := range r.Evaluate {
+		ev, err := finetune.Evaluate(ctx, m, x.Device, encoded[split], recipe)
+		if err != nil {
+			return fmt.Errorf("split %s: %w", split, err)
+		}
+		suffix := "" // further splits carry their name
+		if i > 0 {
+			suffix = "/" + split
+		}
+		rec.Metrics["eval_loss"+suffix] = ev.Loss
+		for _, name := range data.Metrics {
+			v, err := ev.Metric(name)
+			if err != nil {
+				rec.Notes = append(rec.Notes, err.Error()+" on "+split)
+				continue
+			}
+			rec.Metrics[name+suffix] = v
+		}
 	}
-	rec.Metrics = map[string]float64{"accuracy": ev.Accuracy(), "eval_loss": ev.Loss}
 	rec.Time.Evaluate = c.lap()
-	var kept []int32
-	if r.Variant == "pema" {
-		kept = sel.IDs
-	}
-	if rec.FinalWeights, err = m.Hash(weights, kept); err != nil {
+	if rec.FinalWeights, err = x.keep(r, dir, cfg, m, sel, weights, data.Labels); err != nil {
 		return err
 	}
 	rec.Time.Restore = c.lap()
 	return nil
+}
+
+// data opens the run's dataset.
+func (x *Runner) data(ctx context.Context, r *Run, splits []string) (*datasets.Dataset, error) {
+	if r.Data != nil {
+		return datasets.OpenFile(ctx, r.Data.File, datasets.Columns{Text: r.Data.Text, Pair: r.Data.Pair, Label: r.Data.Label},
+			datasets.FileOptions{LabelAbove: r.Data.LabelAbove, Validation: r.Data.Validation})
+	}
+	return x.Source.Dataset(ctx, r.Dataset, splits)
 }
 
 func memory(o *finetune.Outcome) *results.Memory {
@@ -260,6 +283,18 @@ func median(v []float64) float64 {
 	}
 	s := slices.Sorted(slices.Values(v))
 	return s[len(s)/2]
+}
+
+// Kept are the special tokens that a selection always keeps.
+func Kept(tok *tokenizer.Tokenizer) []int32 {
+	s := tok.Specials()
+	var ids []int32
+	for _, id := range []int32{s.Pad, s.CLS, s.SEP, s.Unk, s.Mask} {
+		if id >= 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // Tokens lets a tokenizer meet what datasets asks for.

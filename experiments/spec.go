@@ -22,15 +22,21 @@ var embedded embed.FS
 
 // Spec is one declarative experiment; its lists multiply into runs.
 type Spec struct {
-	Name      string     `yaml:"name"`
-	Title     string     `yaml:"title"`
-	Measure   string     `yaml:"measure"`
-	Models    []string   `yaml:"models"`
-	Datasets  []string   `yaml:"datasets"`
-	Variants  []string   `yaml:"variants"`
-	Seeds     []int64    `yaml:"seeds"`
-	Weights   string     `yaml:"weights"` // pretrained or random
-	Training  Training   `yaml:"training"`
+	Name     string   `yaml:"name"`
+	Title    string   `yaml:"title"`
+	Measure  string   `yaml:"measure"`
+	Models   []string `yaml:"models"`
+	Datasets []string `yaml:"datasets"`
+	Variants []string `yaml:"variants"`
+	Seeds    []int64  `yaml:"seeds"`
+	Weights  string   `yaml:"weights"` // pretrained or random
+	Save     string   `yaml:"save"`    // none, full (the whole vocabulary restored) or reduced (what PEMA trained, with pema.json)
+	Training Training `yaml:"training"`
+	// TrainSplit and EvaluateSplits are train and validation (MNLI: both of its validations) where they are not given. The
+	// vocabulary is counted over all of them.
+	TrainSplit     string   `yaml:"train"`
+	EvaluateSplits []string `yaml:"evaluate"`
+
 	Overrides []Override `yaml:"overrides"`
 	Local     Local      `yaml:"local"`
 	Table     Table      `yaml:"table"`
@@ -151,6 +157,12 @@ func (s *Spec) check() error {
 	}
 	if s.Weights != "pretrained" {
 		return fmt.Errorf("weights %q is not known yet: use pretrained", s.Weights)
+	}
+	if s.Save == "" {
+		s.Save = "none"
+	}
+	if !slices.Contains([]string{"none", "full", "reduced"}, s.Save) {
+		return fmt.Errorf("save %q is not known: use none, full or reduced", s.Save)
 	}
 	for _, v := range s.Variants {
 		if v != "baseline" && v != "pema" {

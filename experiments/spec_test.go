@@ -41,7 +41,7 @@ func TestEmbeddedSampleIsValid(t *testing.T) {
 	if len(s.Models) != 2 || s.SHA256 == "" {
 		t.Error(s)
 	}
-	if _, err := Plan(s, t.TempDir()); err == nil || !strings.Contains(err.Error(), "config.json") {
+	if _, err := Plan(t.Context(), s, t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "config.json") {
 		t.Errorf("a model folder without files: %v", err)
 	}
 }

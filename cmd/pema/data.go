@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,40 +18,86 @@ import (
 	"pema/models/tokenizer"
 )
 
+// text names what is counted or encoded: a registered dataset, or columns of a local file.
+type text struct {
+	dataset, file, columns, splits string
+}
+
+func (t *text) flags(c *cobra.Command) {
+	c.Flags().StringVar(&t.dataset, "dataset", "", "glue/cola, xnli/de, xnli/all, ...")
+	c.Flags().StringVar(&t.file, "file", "", "CSV, TSV, JSONL or Parquet file, instead of a dataset")
+	c.Flags().StringVar(&t.columns, "columns", "", "text[,text_pair] of the file: names, or numbers from 1 without a header")
+	c.Flags().StringVar(&t.splits, "splits", "", "train,validation,...; all if not given")
+}
+
+// open opens it, with the splits to count.
+func (t *text) open(ctx context.Context, src *experiments.Source) (*datasets.Dataset, []string, error) {
+	var splits []string
+	if t.splits != "" {
+		splits = strings.Split(t.splits, ",")
+	}
+	var ds *datasets.Dataset
+	var err error
+	switch {
+	case t.dataset != "" && t.file == "":
+		ds, err = src.Dataset(ctx, t.dataset, splits)
+	case t.file != "" && t.columns != "" && t.dataset == "":
+		first, pair, _ := strings.Cut(t.columns, ",")
+		ds, err = datasets.OpenFile(ctx, t.file, datasets.Columns{Text: first, Pair: pair}, datasets.FileOptions{})
+	default:
+		return nil, nil, usageError{errors.New("name either --dataset, or --file with --columns")}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if splits == nil {
+		splits = ds.SplitNames()
+	}
+	return ds, splits, nil
+}
+
 func vocabCommand() *cobra.Command {
-	var model, file, columns string
+	var t text
+	var model string
 	var maxLength int
 	var asJSON bool
 	c := &cobra.Command{Use: "vocab", Short: "which rows of the embedding matrix a dataset uses", Args: cobra.NoArgs}
-	c.Flags().StringVar(&model, "model", "", "model folder")
-	c.Flags().StringVar(&file, "file", "", "CSV, TSV, JSONL or Parquet file")
-	c.Flags().StringVar(&columns, "columns", "", "text[,text_pair]: names, or numbers from 1 in a file without a header")
+	c.Flags().StringVar(&model, "model", "", "hub id or folder")
+	t.flags(c)
 	c.Flags().IntVar(&maxLength, "max-length", 128, "truncation in tokens; 0: none")
 	c.Flags().BoolVar(&asJSON, "json", false, "for programs")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if model == "" || file == "" || columns == "" {
-			return usageError{errors.New("--model, --file and --columns are needed")}
+		if model == "" {
+			return usageError{errors.New("--model is needed")}
 		}
-		text, pair, _ := strings.Cut(columns, ",")
-		cfg, err := checkpoint.ReadConfig(filepath.Join(model, "config.json"))
+		src, done, err := source(c.ErrOrStderr())
 		if err != nil {
 			return err
 		}
-		tok, err := tokenizer.Load(model)
+		defer done()
+		dir, _, err := src.Model(c.Context(), model, experiments.Tokenize)
 		if err != nil {
 			return err
 		}
-		ds, err := datasets.OpenFile(c.Context(), file, datasets.Columns{Text: text, Pair: pair}, datasets.FileOptions{})
+		cfg, err := checkpoint.ReadConfig(filepath.Join(dir, "config.json"))
 		if err != nil {
 			return err
 		}
-		u, err := vocabulary.Stream(c.Context(), ds, ds.SplitNames(), experiments.Tokens{Tokenizer: tok}, cfg.VocabSize, datasets.EncodeOptions{MaxLength: maxLength})
+		tok, err := tokenizer.Load(dir)
+		if err != nil {
+			return err
+		}
+		ds, splits, err := t.open(c.Context(), src)
+		if err != nil {
+			return err
+		}
+		u, err := vocabulary.Stream(c.Context(), ds, splits, experiments.Tokens{Tokenizer: tok}, cfg.VocabSize, datasets.EncodeOptions{MaxLength: maxLength})
 		if err != nil {
 			return err
 		}
 		used := len(u.Used())
 		if asJSON {
-			return json.NewEncoder(c.OutOrStdout()).Encode(map[string]any{"model": model, "dataset": file, "splits": ds.SplitNames(),
+			return json.NewEncoder(c.OutOrStdout()).Encode(map[string]any{"model": model, "dataset": ds.Name, "splits": splits,
 				"max_length": maxLength, "examples": u.Examples(), "tokens": u.Tokens(), "rows": cfg.VocabSize, "used": used, "used_sha256": u.UsedSHA256()})
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%d of %d rows used (%.1f %%) by %d examples, %d tokens: PEMA leaves out %.1f %% of the embedding matrix\n",
@@ -65,14 +112,23 @@ func encodeCommand() *cobra.Command {
 	var pair bool
 	var maxLength int
 	c := &cobra.Command{Use: "encode", Short: "text lines on stdin to JSON id lists", Args: cobra.NoArgs}
-	c.Flags().StringVar(&model, "model", "", "model folder")
+	c.Flags().StringVar(&model, "model", "", "hub id or folder")
 	c.Flags().BoolVar(&pair, "pair", false, "a tab parts a line into a pair")
 	c.Flags().IntVar(&maxLength, "max-length", 128, "truncation in tokens; 0: none")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if model == "" {
 			return usageError{errors.New("--model is needed")}
 		}
-		tok, err := tokenizer.Load(model)
+		src, done, err := source(c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		dir, _, err := src.Model(c.Context(), model, experiments.Tokenize)
+		done()
+		if err != nil {
+			return err
+		}
+		tok, err := tokenizer.Load(dir)
 		if err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	exitMissed  = 3 // a tolerance or an equality was missed
 )
 
 func main() {
@@ -41,7 +42,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetErr(errOut)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(planCommand(), runCommand(), reportCommand(), vocabCommand(), encodeCommand(), doctorCommand())
+	root.AddCommand(planCommand(), runCommand(), reportCommand(), vocabCommand(), encodeCommand(), estimateCommand(), verifyCommand(), restoreCommand(), fetchCommand(), mirrorCommand(), doctorCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -51,6 +52,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	var spec *experiments.SpecError
 	if errors.As(err, &usage) || errors.As(err, &spec) {
 		return exitUsage
+	}
+	var missed missedError
+	if errors.As(err, &missed) {
+		return exitMissed
 	}
 	return exitFailure
 }

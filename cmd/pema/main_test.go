@@ -31,6 +31,8 @@ func project(t *testing.T, epochs int) string {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv("PEMA_CACHE", filepath.Join(dir, "cache"))
+	t.Setenv("HF_HOME", filepath.Join(dir, "hf"))
+	t.Setenv("HF_HUB_OFFLINE", "1")
 	tiny.BERT(t, filepath.Join(dir, "model"))
 	tiny.CSV(t, filepath.Join(dir, "data.csv"), 200)
 	spec := fmt.Sprintf(`name: tiny
@@ -52,14 +54,14 @@ local:
 	return dir
 }
 
-func pema(t *testing.T, in string, args ...string) (code int, out, errOut string) {
+func call(t *testing.T, in string, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	var o, e bytes.Buffer
 	code = run(context.Background(), args, strings.NewReader(in), &o, &e)
 	return code, o.String(), e.String()
 }
 
-func records(t *testing.T, out string) map[string]*results.Record {
+func all(t *testing.T, out string) []*results.Record {
 	t.Helper()
 	s, err := results.Open(out)
 	if err != nil {
@@ -69,8 +71,13 @@ func records(t *testing.T, out string) map[string]*results.Record {
 	if err != nil || len(broken) > 0 {
 		t.Fatal(err, broken)
 	}
+	return all
+}
+
+func records(t *testing.T, out string) map[string]*results.Record {
+	t.Helper()
 	m := map[string]*results.Record{}
-	for _, r := range all {
+	for _, r := range all(t, out) {
 		m[fmt.Sprint(r.Variant, r.Seed)] = r
 	}
 	return m
@@ -79,7 +86,7 @@ func records(t *testing.T, out string) map[string]*results.Record {
 func TestRunThenReportThenNothingToDo(t *testing.T) {
 	dir := project(t, 2)
 	spec, out := filepath.Join(dir, "spec.yaml"), filepath.Join(dir, "out")
-	code, table, log := pema(t, "", "run", spec, "--out", out, "--device", "cpu")
+	code, table, log := call(t, "", "run", spec, "--out", out, "--device", "cpu")
 	if code != 0 || !strings.Contains(table, "small") {
 		t.Fatalf("exit %d\n%s\n%s", code, table, log)
 	}
@@ -91,6 +98,9 @@ func TestRunThenReportThenNothingToDo(t *testing.T) {
 	for _, rec := range r {
 		if rec.State != results.Done || rec.Memory.Ledger.Sum() != rec.Memory.PeakAllocated || rec.Memory.Ledger.Activations <= 0 {
 			t.Errorf("%s seed %d: %s %s, ledger %d of %d", rec.Variant, rec.Seed, rec.State, rec.Error, rec.Memory.Ledger.Sum(), rec.Memory.PeakAllocated)
+		}
+		if a, ok := rec.Metrics["accuracy"]; !ok || a < 0.3 {
+			t.Errorf("%s seed %d: metrics %v", rec.Variant, rec.Seed, rec.Metrics)
 		}
 		peaks[rec.Variant] = append(peaks[rec.Variant], rec.Memory.PeakAllocated)
 	}
@@ -116,10 +126,10 @@ func TestRunThenReportThenNothingToDo(t *testing.T) {
 			t.Errorf("%s: %v", f, err)
 		}
 	}
-	if code, _, log := pema(t, "", "run", spec, "--out", out, "--device", "cpu"); code != 0 || !strings.Contains(log, "0 runs done, 4 were there") {
+	if code, _, log := call(t, "", "run", spec, "--out", out, "--device", "cpu"); code != 0 || !strings.Contains(log, "0 runs done, 4 were there") {
 		t.Errorf("second call: exit %d\n%s", code, log)
 	}
-	code, list, _ := pema(t, "", "plan", spec, "--out", out, "--json")
+	code, list, _ := call(t, "", "plan", spec, "--out", out, "--json")
 	var plan struct {
 		Runs []struct{ ID, State string }
 	}
@@ -160,11 +170,11 @@ func TestKillLosesNothing(t *testing.T) {
 	if len(before) == 0 || len(before) == 4 {
 		t.Fatalf("%d records at the kill", len(before))
 	}
-	if code, _, log := pema(t, "", "run", spec, "--out", out, "--device", "cpu"); code != 0 || !strings.Contains(log, fmt.Sprintf("%d were there", len(before))) {
+	if code, _, log := call(t, "", "run", spec, "--out", out, "--device", "cpu"); code != 0 || !strings.Contains(log, fmt.Sprintf("%d were there", len(before))) {
 		t.Fatalf("exit %d\n%s", code, log)
 	}
 	whole := filepath.Join(dir, "whole")
-	if code, _, log := pema(t, "", "run", spec, "--out", whole, "--device", "cpu"); code != 0 {
+	if code, _, log := call(t, "", "run", spec, "--out", whole, "--device", "cpu"); code != 0 {
 		t.Fatal(log)
 	}
 	after := records(t, out)
@@ -189,7 +199,7 @@ func TestBadInput(t *testing.T) {
 		want     string
 	}{
 		"unknown key":     {"seeds:", "seed: 3\nseeds:", exitUsage, "spec.yaml:7:1"},
-		"unknown model":   {"models: [small]", "models: [large]", exitUsage, "large"},
+		"unknown model":   {"models: [small]", "models: [large]", exitFailure, "large"},
 		"no such column":  {"label: label", "label: score", exitFailure, "score"},
 		"no weights":      {"small: model", "small: .", exitFailure, "config.json"},
 		"form":            {"adamw-fused", "sgd", exitUsage, "sgd"},
@@ -206,7 +216,7 @@ func TestBadInput(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := filepath.Join(t.TempDir(), "out")
-		code, _, log := pema(t, "", "run", bad, "--out", out, "--device", "cpu")
+		code, _, log := call(t, "", "run", bad, "--out", out, "--device", "cpu")
 		said := log
 		if found, _ := filepath.Glob(filepath.Join(out, "runs", "*.json")); len(found) > 0 {
 			for _, r := range records(t, out) {
@@ -217,10 +227,10 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("%s: exit %d, want %d and %q\n%s", name, code, c.code, c.want, said)
 		}
 	}
-	if code, _, log := pema(t, "", "run", spec, "--device", "cuda:99", "--out", filepath.Join(dir, "o")); code != exitFailure || !strings.Contains(log, "not there") {
+	if code, _, log := call(t, "", "run", spec, "--device", "cuda:99", "--out", filepath.Join(dir, "o")); code != exitFailure || !strings.Contains(log, "not there") {
 		t.Errorf("device: exit %d\n%s", code, log)
 	}
-	if code, _, _ := pema(t, "", "run"); code != exitUsage {
+	if code, _, _ := call(t, "", "run"); code != exitUsage {
 		t.Errorf("no spec: exit %d", code)
 	}
 }
@@ -228,11 +238,11 @@ func TestBadInput(t *testing.T) {
 func TestEncodeAndVocab(t *testing.T) {
 	dir := project(t, 1)
 	model := filepath.Join(dir, "model")
-	code, out, log := pema(t, tiny.Word(10)+" nothing\n"+tiny.Word(5)+"\n", "encode", "--model", model)
+	code, out, log := call(t, tiny.Word(10)+" nothing\n"+tiny.Word(5)+"\n", "encode", "--model", model)
 	if code != 0 || out != "[2,10,1,3]\n[2,5,3]\n" {
 		t.Errorf("encode: exit %d %q %s", code, out, log)
 	}
-	code, out, log = pema(t, "", "vocab", "--model", model, "--file", filepath.Join(dir, "data.csv"), "--columns", "text", "--json")
+	code, out, log = call(t, "", "vocab", "--model", model, "--file", filepath.Join(dir, "data.csv"), "--columns", "text", "--json")
 	var v struct{ Rows, Used, Examples int }
 	if err := json.Unmarshal([]byte(out), &v); err != nil || code != 0 || v.Rows != tiny.Rows || v.Used < 10 || v.Used > tiny.Rows/2 || v.Examples != 200 {
 		t.Errorf("vocab: exit %d %v %s %s", code, err, out, log)

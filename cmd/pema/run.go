@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func specArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-func plan(names []string) ([]*experiments.Run, error) {
+func plan(ctx context.Context, names []string, src *experiments.Source) ([]*experiments.Run, error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func plan(names []string) ([]*experiments.Run, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := experiments.Plan(s, cache)
+		r, err := experiments.Plan(ctx, s, cache, src)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +58,12 @@ func planCommand() *cobra.Command {
 	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
 	c.Flags().BoolVar(&asJSON, "json", false, "for programs")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		runs, err := plan(args)
+		src, done, err := source(c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		defer done()
+		runs, err := plan(c.Context(), args, src)
 		if err != nil {
 			return err
 		}
@@ -108,7 +114,12 @@ func runCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		runs, err := plan(args)
+		src, done, err := source(c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		defer done()
+		runs, err := plan(c.Context(), args, src)
 		if err != nil {
 			return err
 		}
@@ -121,7 +132,7 @@ func runCommand() *cobra.Command {
 			return err
 		}
 		log := func(format string, a ...any) { fmt.Fprintf(c.ErrOrStderr(), "pema: "+format+"\n", a...) }
-		x := experiments.Runner{Store: store, Cache: cache, Device: d, Env: experiments.Environment(codeVersion(), d), Now: time.Now, Log: log}
+		x := experiments.Runner{Store: store, Cache: cache, Source: src, Device: d, Env: experiments.Environment(codeVersion(), d), Now: time.Now, Log: log}
 		bars := newBars(c.ErrOrStderr())
 		x.Progress = bars.step
 		sum, err := x.Run(c.Context(), runs)
@@ -216,11 +227,14 @@ type bars struct {
 	run *experiments.Run
 }
 
-func newBars(w io.Writer) *bars {
+func newBars(w io.Writer) *bars { return &bars{p: terminal(w)} }
+
+// terminal is a place for progress bars, or nil where nobody would see them.
+func terminal(w io.Writer) *mpb.Progress {
 	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return &bars{}
+		return nil
 	}
-	return &bars{p: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))}
+	return mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
 }
 
 func (b *bars) step(r *experiments.Run, step, total int, loss float64) {

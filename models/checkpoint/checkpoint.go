@@ -1,13 +1,17 @@
-// Package checkpoint reads model files: safetensors, memory-mapped with every offset checked, and config.json.
+// Package checkpoint reads and writes model folders as Hugging Face lays them out: weights (safetensors and PyTorch's zip
+// files, memory-mapped with every offset checked), config.json, and the files that describe a trained model.
 package checkpoint
 
 import (
 	"bytes"
-	"encoding/binary"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,45 +20,67 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DType is an element type by its safetensors name.
-type DType string
-
-var sizes = map[DType]int64{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-
-// Size is the bytes of one element; 0: not known.
-func (d DType) Size() int64 { return sizes[d] }
-
-// Tensor is a view into a mapped file, valid until its checkpoint is closed.
-type Tensor struct {
-	Name  string
-	DType DType
-	Shape []int64
-	data  []byte
-}
-
-// Bytes are the elements in row-major order, little-endian. Writing to them does not change the file.
-func (t Tensor) Bytes() []byte { return t.data }
-
-// Checkpoint is one or more mapped files. Close unmaps them.
+// Checkpoint is one or more mapped weight files. They must not be shortened while it is open: the system kills a process that
+// reads a page of a map that its file no longer has. Methods other than Close may be called from several goroutines.
 type Checkpoint struct {
-	maps    [][]byte
-	tensors map[string]Tensor
-	names   []string
+	dir      string
+	files    []mapped
+	tensors  map[string]Tensor
+	names    []string
+	metadata map[string]string
 }
 
-const maxHeader = 100 << 20 // the reference library's limit
+type mapped struct {
+	path string
+	file *os.File
+	data []byte
+}
 
-// Open maps the weights of a model folder: model.safetensors, or the shards that model.safetensors.index.json names.
+// weightFiles are looked for in this order.
+var weightFiles = []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
+
+// Open maps the weights of a model folder: one file, or the shards that an index names.
 func Open(dir string) (*Checkpoint, error) {
-	single := filepath.Join(dir, "model.safetensors")
-	index := single + ".index.json"
-	if _, err := os.Stat(single); err == nil {
-		return OpenFile(single)
+	if st, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("model folder: %w", err)
+	} else if !st.IsDir() {
+		return nil, fmt.Errorf("model folder %s is a file", dir)
 	}
-	b, err := os.ReadFile(index)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("model folder %s has no weights: neither model.safetensors nor model.safetensors.index.json is there", dir)
+	for _, name := range weightFiles {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("weights: %w", err)
+		}
+		if strings.HasSuffix(name, ".json") {
+			return openShards(path)
+		}
+		return OpenFile(path)
 	}
+	return nil, fmt.Errorf("model folder %s has no weights: none of %s is there (fetch the model, or train with random weights)",
+		dir, strings.Join(weightFiles, ", "))
+}
+
+// OpenFile maps one weight file. Its first bytes say whether it is PyTorch's or safetensors.
+func OpenFile(path string) (*Checkpoint, error) {
+	return open(filepath.Dir(path), func(c *Checkpoint) error {
+		_, err := c.add(path)
+		return err
+	})
+}
+
+func open(dir string, fill func(c *Checkpoint) error) (*Checkpoint, error) {
+	c := &Checkpoint{dir: dir, tensors: map[string]Tensor{}, metadata: map[string]string{}}
+	if err := fill(c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func openShards(index string) (*Checkpoint, error) {
+	b, err := readSmall(index, 16<<20)
 	if err != nil {
 		return nil, err
 	}
@@ -64,145 +90,94 @@ func Open(dir string) (*Checkpoint, error) {
 	if err := json.Unmarshal(b, &x); err != nil {
 		return nil, fmt.Errorf("%s: %w", index, err)
 	}
-	var shards []string
-	for _, s := range x.WeightMap {
-		if s != filepath.Base(s) {
-			return nil, fmt.Errorf("%s: shard %q is not a plain file name", index, s)
-		}
-		shards = append(shards, s)
+	shards := slices.Compact(slices.Sorted(maps.Values(x.WeightMap)))
+	if len(shards) == 0 {
+		return nil, fmt.Errorf("%s: weight_map is missing or empty", index)
 	}
-	slices.Sort(shards)
-	c := &Checkpoint{tensors: map[string]Tensor{}}
-	for _, s := range slices.Compact(shards) {
-		if err := c.add(filepath.Join(dir, s)); err != nil {
-			c.Close()
-			return nil, err
+	dir := filepath.Dir(index)
+	return open(dir, func(c *Checkpoint) error {
+		at := map[string]string{} // tensor -> shard that has it
+		for _, s := range shards {
+			if s != filepath.Base(s) || s == "." || s == ".." {
+				return fmt.Errorf("%s: shard %.80q is not a plain file name", index, s)
+			}
+			names, err := c.add(filepath.Join(dir, s))
+			if err != nil {
+				return fmt.Errorf("shard of %s: %w", index, err)
+			}
+			for _, n := range names {
+				at[n] = s
+			}
 		}
-	}
-	for name := range x.WeightMap {
-		if _, ok := c.tensors[name]; !ok {
-			c.Close()
-			return nil, fmt.Errorf("%s: no shard has tensor %q", index, name)
+		for _, name := range slices.Sorted(maps.Keys(x.WeightMap)) {
+			if at[name] != x.WeightMap[name] {
+				return fmt.Errorf("%s: shard %s does not have tensor %.80q", index, x.WeightMap[name], name)
+			}
 		}
-	}
-	return c, nil
+		return nil
+	})
 }
 
-// OpenFile maps one safetensors file.
-func OpenFile(path string) (*Checkpoint, error) {
-	c := &Checkpoint{tensors: map[string]Tensor{}}
-	if err := c.add(path); err != nil {
-		c.Close()
-		return nil, err
+// add maps a file and takes in its tensors, whose names it returns.
+func (c *Checkpoint) add(path string) ([]string, error) {
+	if st, err := os.Stat(path); err != nil { // before opening: a pipe would wait for its writer
+		return nil, fmt.Errorf("weights: %w", err)
+	} else if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("weights: %s is not a regular file", path)
 	}
-	return c, nil
-}
-
-func (c *Checkpoint) add(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("weights: %w", err)
 	}
-	defer f.Close()
 	st, err := f.Stat()
+	if err == nil && st.Size() < 8 {
+		err = fmt.Errorf("truncated: %d bytes are no weight file", st.Size())
+	}
+	var data []byte
+	if err == nil {
+		// Private and writable, so that libtorch can take a tensor for its own; nothing is reserved for writes that do not come.
+		data, err = unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	}
 	if err != nil {
-		return err
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if st.Size() < 8 {
-		return fmt.Errorf("%s: truncated: %d bytes are no safetensors file", path, st.Size())
-	}
-	m, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	c.files = append(c.files, mapped{path, f, data})
+	list, metadata, err := parse(data)
 	if err != nil {
-		return fmt.Errorf("%s: map: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	c.maps = append(c.maps, m)
-	list, err := parse(m)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	for _, t := range list {
+	maps.Copy(c.metadata, metadata)
+	names := make([]string, len(list))
+	for i, t := range list {
 		if _, ok := c.tensors[t.Name]; ok {
-			return fmt.Errorf("%s: tensor %q is in two files", path, t.Name)
+			return nil, fmt.Errorf("%s: tensor %.80q is in an earlier file too", path, t.Name)
 		}
-		c.tensors[t.Name] = t
-		c.names = append(c.names, t.Name)
+		t.file = f
+		c.tensors[t.Name], names[i] = t, t.Name
 	}
-	return nil
+	c.names = append(c.names, names...)
+	return names, nil
 }
 
-// parse checks a safetensors file: the tensors' ranges must fill its data part without gap or overlap.
-func parse(m []byte) ([]Tensor, error) {
-	if len(m) < 8 {
-		return nil, errors.New("truncated header")
+// parse reads the table of contents of a weight file of any format. The tensors come in file order.
+func parse(data []byte) ([]Tensor, map[string]string, error) {
+	switch {
+	case bytes.HasPrefix(data, zipMagic):
+		list, err := parseZip(data)
+		return list, nil, err
+	case bytes.HasPrefix(data, legacyMagic):
+		list, err := parseLegacy(data)
+		return list, nil, err
 	}
-	n := binary.LittleEndian.Uint64(m)
-	if n > maxHeader || n > uint64(len(m)-8) {
-		return nil, fmt.Errorf("header of %d bytes does not fit: the file has %d (truncated?)", n, len(m))
-	}
-	header, data := m[8:8+n], m[8+n:]
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(header, &raw); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	delete(raw, "__metadata__")
-	type at struct {
-		Tensor
-		begin, end int64
-	}
-	var list []at
-	for name, r := range raw {
-		var x struct {
-			DType   DType   `json:"dtype"`
-			Shape   []int64 `json:"shape"`
-			Offsets []int64 `json:"data_offsets"`
-		}
-		d := json.NewDecoder(bytes.NewReader(r))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&x); err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", name, err)
-		}
-		if x.DType.Size() == 0 {
-			return nil, fmt.Errorf("tensor %q: element type %q is not known", name, x.DType)
-		}
-		size := x.DType.Size()
-		for _, d := range x.Shape {
-			if d < 0 || d > 0 && size > math.MaxInt64/d {
-				return nil, fmt.Errorf("tensor %q: shape %v is not possible", name, x.Shape)
-			}
-			size *= d
-		}
-		if len(x.Offsets) != 2 || x.Offsets[0] < 0 || x.Offsets[1] < x.Offsets[0] || x.Offsets[1] > int64(len(data)) {
-			return nil, fmt.Errorf("tensor %q: offsets %v point outside the file's %d bytes of data (truncated?)", name, x.Offsets, len(data))
-		}
-		if x.Offsets[1]-x.Offsets[0] != size {
-			return nil, fmt.Errorf("tensor %q: %d bytes for %s %v, %d are needed", name, x.Offsets[1]-x.Offsets[0], x.DType, x.Shape, size)
-		}
-		list = append(list, at{Tensor{name, x.DType, x.Shape, data[x.Offsets[0]:x.Offsets[1]:x.Offsets[1]]}, x.Offsets[0], x.Offsets[1]})
-	}
-	slices.SortFunc(list, func(a, b at) int {
-		if a.begin != b.begin {
-			return int(min(1, max(-1, a.begin-b.begin)))
-		}
-		if a.end != b.end {
-			return int(min(1, max(-1, a.end-b.end)))
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	out, next := make([]Tensor, len(list)), int64(0)
-	for i, x := range list {
-		if x.begin != next {
-			return nil, fmt.Errorf("tensor %q begins at %d: the data before it ends at %d", x.Name, x.begin, next)
-		}
-		next, out[i] = x.end, x.Tensor
-	}
-	if next != int64(len(data)) {
-		return nil, fmt.Errorf("%d bytes of data belong to no tensor", int64(len(data))-next)
-	}
-	return out, nil
+	return parseSafetensors(data)
 }
 
-// Names lists the tensors in file order.
-func (c *Checkpoint) Names() []string { return c.names }
+// Dir is the folder of the weight files.
+func (c *Checkpoint) Dir() string { return c.dir }
+
+// Names lists the tensors in file order, shards by name.
+func (c *Checkpoint) Names() []string { return slices.Clone(c.names) }
 
 // Tensor finds a tensor by its name.
 func (c *Checkpoint) Tensor(name string) (Tensor, bool) {
@@ -210,12 +185,60 @@ func (c *Checkpoint) Tensor(name string) (Tensor, bool) {
 	return t, ok
 }
 
+// Metadata is what the files say of themselves; a later shard wins.
+func (c *Checkpoint) Metadata() map[string]string { return maps.Clone(c.metadata) }
+
+// Files lists the paths of the weight files, shards by name.
+func (c *Checkpoint) Files() []string {
+	out := make([]string, len(c.files))
+	for i, f := range c.files {
+		out[i] = f.path
+	}
+	return out
+}
+
+// SHA256 names the weights, in hex: for one file its SHA-256, as the hub shows it; for shards that of the list of their
+// SHA-256, in the form of the tool sha256sum. It reads the files as they are on disk.
+func (c *Checkpoint) SHA256() (string, error) {
+	var list strings.Builder
+	for _, f := range c.files {
+		h := sha256.New()
+		if _, err := io.Copy(h, io.NewSectionReader(f.file, 0, int64(len(f.data)))); err != nil {
+			return "", fmt.Errorf("hash of weights: %w", err)
+		}
+		sum := hex.EncodeToString(h.Sum(nil))
+		if len(c.files) == 1 {
+			return sum, nil
+		}
+		fmt.Fprintf(&list, "%s  %s\n", sum, filepath.Base(f.path))
+	}
+	sum := sha256.Sum256([]byte(list.String()))
+	return hex.EncodeToString(sum[:]), nil
+}
+
 // Close unmaps the files; tensors are not to be used afterwards.
 func (c *Checkpoint) Close() error {
 	var err error
-	for _, m := range c.maps {
-		err = errors.Join(err, unix.Munmap(m))
+	for _, f := range c.files {
+		err = errors.Join(err, unix.Munmap(f.data), f.file.Close())
 	}
-	c.maps, c.tensors, c.names = nil, nil, nil
+	c.files, c.tensors, c.names = nil, nil, nil
 	return err
+}
+
+// readSmall reads a file of at most limit bytes.
+func readSmall(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s: larger than %d bytes", path, limit)
+	}
+	return b, nil
 }

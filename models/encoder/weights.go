@@ -1,8 +1,6 @@
 package encoder
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -11,7 +9,7 @@ import (
 	"pema/models/torch"
 )
 
-var dtypes = map[checkpoint.DType]torch.DType{"F32": torch.Float32, "F64": torch.Float64, "F16": torch.Float16, "BF16": torch.BFloat16}
+var dtypes = map[checkpoint.DType]torch.DType{checkpoint.F32: torch.Float32, checkpoint.F64: torch.Float64, checkpoint.F16: torch.Float16, checkpoint.BF16: torch.BFloat16}
 
 // File gives a model the tensors of a mapped checkpoint. With Rows it copies only those rows of the embedding matrix, so that
 // the full matrix never enters memory.
@@ -44,8 +42,8 @@ func (f *File) Tensor(name string) (*torch.Tensor, error) {
 	b, err := t.Bytes()
 	if err == nil && selected {
 		err = pema.Gather(b, src, f.Rows)
-	} else if err == nil {
-		copy(b, src.Bytes())
+	} else if err == nil && len(b) > 0 {
+		_, err = src.ReadAt(b, 0)
 	}
 	if err != nil {
 		t.Drop()
@@ -58,37 +56,20 @@ func (f *File) Tensor(name string) (*torch.Tensor, error) {
 	return t.As(torch.Float32)
 }
 
-// Hash is the SHA-256 over name, shape and bytes of every parameter with the embedding matrix restored to full height: rows
-// (ascending; nil: all) are the trained ones, the others come from the original checkpoint, chunk by chunk.
-func (m *Model) Hash(original *checkpoint.Checkpoint, rows []int32) (string, error) {
-	h := sha256.New()
+// Tensors are the parameters of a model on the CPU under their Hugging Face names, as sources to write or hash; they share the
+// model's memory.
+func (m *Model) Tensors() ([]checkpoint.Source, error) {
+	out := make([]checkpoint.Source, 0, len(m.Params))
 	for _, p := range m.Params {
 		b, err := p.Tensor.Bytes()
 		if err != nil {
-			return "", fmt.Errorf("hash of %s: %w", p.Name, err)
+			return nil, fmt.Errorf("tensor %s: %w", p.Name, err)
 		}
-		shape := p.Tensor.Shape()
-		if !p.Embedding || rows == nil {
-			fmt.Fprintln(h, p.Name, shape)
-			h.Write(b)
-			continue
+		t, err := checkpoint.NewTensor(p.Name, checkpoint.F32, p.Tensor.Shape(), b)
+		if err != nil {
+			return nil, err
 		}
-		src, ok := original.Tensor(p.Name)
-		if !ok {
-			src, ok = original.Tensor(strings.TrimPrefix(p.Name, "bert."))
-		}
-		if !ok || src.DType != "F32" || len(src.Shape) != 2 {
-			return "", fmt.Errorf("hash of %s: the original matrix is not there in float32", p.Name)
-		}
-		fmt.Fprintln(h, p.Name, src.Shape)
-		width := int(src.Shape[1]) * 4
-		full, at := src.Bytes(), 0
-		for i, id := range rows {
-			h.Write(full[at : int(id)*width])
-			h.Write(b[i*width : (i+1)*width])
-			at = (int(id) + 1) * width
-		}
-		h.Write(full[at:])
+		out = append(out, t)
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return out, nil
 }

@@ -1,0 +1,72 @@
+// Command step times the training step of a model folder: batch x length random ids, fp32, AdamW, clipping, two labels, as
+// step.py does with PyTorch and transformers. run.sh runs both in turn.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"pema/datasets"
+	"pema/models/checkpoint"
+	"pema/models/encoder"
+	"pema/models/finetune"
+	"pema/models/torch"
+)
+
+func main() {
+	batch := flag.Int("batch", 32, "examples in a batch")
+	length := flag.Int("length", 128, "tokens in an example")
+	steps := flag.Int("steps", 12, "timed steps, after two")
+	threads := flag.Int("threads", 2, "threads inside an operator")
+	optimizer := flag.String("optimizer", "adamw-fused", "adamw-loop, adamw-foreach or adamw-fused")
+	flag.Parse()
+	if err := run(flag.Arg(0), *batch, *length, *steps, *threads, *optimizer); err != nil {
+		fmt.Fprintln(os.Stderr, "step:", err)
+		os.Exit(1)
+	}
+}
+
+func run(dir string, batch, length, steps, threads int, optimizer string) error {
+	torch.SetThreads(threads)
+	form, err := torch.ParseForm(optimizer)
+	if err != nil {
+		return err
+	}
+	cfg, err := checkpoint.ReadConfig(filepath.Join(dir, "config.json"))
+	if err != nil {
+		return err
+	}
+	weights, err := checkpoint.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer weights.Close()
+	m, err := encoder.New(cfg, &encoder.File{Checkpoint: weights}, encoder.Options{Labels: 2, Device: torch.CPU, HeadSeed: 1, Rows: int64(cfg.VocabSize)})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	r := rand.New(rand.NewPCG(1, 1))
+	e := &datasets.Encoded{Offsets: []int64{0}}
+	for range batch {
+		for range length {
+			e.IDs = append(e.IDs, int32(1000+r.IntN(int(cfg.VocabSize)-1000)))
+		}
+		e.Offsets = append(e.Offsets, int64(len(e.IDs)))
+		e.Second = append(e.Second, int32(length))
+		e.Labels = append(e.Labels, float32(r.IntN(2)))
+	}
+	out, err := finetune.Train(context.Background(), m, torch.CPU, e, finetune.Recipe{BatchSize: batch, EvalBatch: batch, MaxLength: length,
+		Padding: "max_length", Optimizer: form, LearningRate: 2e-5, Epochs: steps + 2, ClipNorm: 1}, nil)
+	if err != nil {
+		return err
+	}
+	s := slices.Sorted(slices.Values(out.StepSeconds[2:]))
+	fmt.Printf("%.6f\n", s[len(s)/2])
+	return nil
+}
