@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Dir returns the folder of real data, or skips the test where there is none. PEMA_SHARED names it; else it is the folder
+// Dir returns the folder of real data, or skips the test where there is none (fails it under PEMA_REQUIRE_SHARED, as in CI). PEMA_SHARED names it; else it is the folder
 // "shared" beside the repository's root.
 func Dir(t testing.TB) string {
 	t.Helper()
@@ -31,6 +31,9 @@ func Dir(t testing.TB) string {
 	}
 	d := filepath.Join(filepath.Dir(dir), "shared")
 	if _, err := os.Stat(filepath.Join(d, "hub")); err != nil {
+		if os.Getenv("PEMA_REQUIRE_SHARED") != "" {
+			t.Fatal("shared data absent, and PEMA_REQUIRE_SHARED asks for it")
+		}
 		t.Skip("shared data absent: PEMA_SHARED is not set and there is no folder shared beside the repository")
 	}
 	return d
