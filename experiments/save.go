@@ -37,7 +37,7 @@ func (x *Runner) keep(r *Run, from string, cfg *checkpoint.Config, m *encoder.Mo
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	changes := checkpoint.Changes{Labels: labels, Architectures: []string{cfg.Architecture()}}
+	changes := checkpoint.Changes{DType: "float32", Labels: labels, Architectures: []string{cfg.Architecture()}}
 	if r.Spec.Save == "reduced" && r.Variant == "pema" {
 		full, changes.VocabSize = tensors, len(sel.IDs)
 		sum, err := original.SHA256()

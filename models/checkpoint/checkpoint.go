@@ -120,23 +120,17 @@ func openShards(index string) (*Checkpoint, error) {
 
 // add maps a file and takes in its tensors, whose names it returns.
 func (c *Checkpoint) add(path string) ([]string, error) {
-	if st, err := os.Stat(path); err != nil { // before opening: a pipe would wait for its writer
-		return nil, fmt.Errorf("weights: %w", err)
-	} else if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("weights: %s is not a regular file", path)
-	}
-	f, err := os.Open(path)
+	f, size, err := openRegular(path)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %w", err)
 	}
-	st, err := f.Stat()
-	if err == nil && st.Size() < 8 {
-		err = fmt.Errorf("truncated: %d bytes are no weight file", st.Size())
+	if size < 8 {
+		err = fmt.Errorf("truncated: %d bytes are no weight file", size)
 	}
 	var data []byte
 	if err == nil {
 		// Private and writable, so that libtorch can take a tensor for its own; nothing is reserved for writes that do not come.
-		data, err = unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+		data, err = unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_NORESERVE)
 	}
 	if err != nil {
 		f.Close()
@@ -228,17 +222,31 @@ func (c *Checkpoint) Close() error {
 
 // readSmall reads a file of at most limit bytes.
 func readSmall(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, size, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
+	if size > limit {
 		return nil, fmt.Errorf("%s: larger than %d bytes", path, limit)
 	}
-	return b, nil
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+func openRegular(path string) (f *os.File, size int64, err error) {
+	st, err := os.Stat(path) // before opening: a pipe would wait for its writer
+	if err != nil {
+		return nil, 0, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s is not a regular file", path)
+	}
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, err
+	}
+	if st, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, st.Size(), nil
 }

@@ -130,6 +130,7 @@ type Changes struct {
 	Labels        []string // names of the classes; sets id2label, label2id and num_labels
 	Architectures []string
 	ProblemType   string
+	DType         string // of the weights by PyTorch's name, "float32": recent transformers loads a model in the type named here
 }
 
 // Write writes the config.json that c was read from with changes; every other key stays as it was. The form is that of
@@ -150,6 +151,14 @@ func (c *Config) Write(path string, x Changes) error {
 	}
 	if x.ProblemType != "" {
 		out["problem_type"] = x.ProblemType
+	}
+	if x.DType != "" {
+		key := "torch_dtype"
+		if _, ok := c.raw["dtype"]; ok { // its name since transformers 5
+			key = "dtype"
+			delete(out, "torch_dtype")
+		}
+		out[key] = x.DType
 	}
 	if x.Labels != nil {
 		names, ids := map[string]string{}, map[string]int{}

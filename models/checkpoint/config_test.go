@@ -123,6 +123,9 @@ func TestHostileConfig(t *testing.T) {
 	if _, err := ReadConfig(path); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Error(err)
 	}
+	if _, err := ReadConfig(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "regular file") {
+		t.Error(err)
+	}
 	if _, err := ReadConfig(path + "x"); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Error(err)
 	}
@@ -181,6 +184,18 @@ func TestConfigWriteKeepsTheRest(t *testing.T) {
 	d, err := ReadConfig(out)
 	if err != nil || d.VocabSize != 7 || !slices.Equal(d.ID2Label, []string{"no", "yes"}) || !slices.Equal(d.Architectures, []string{"BertForSequenceClassification"}) {
 		t.Errorf("%+v %v", d, err)
+	}
+	for source, want := range map[string]string{`"torch_dtype":"float16"`: `"torch_dtype": "float32"`, `"dtype":"float16"`: `"dtype": "float32"`, `"x":1`: `"torch_dtype": "float32"`} {
+		if err := os.WriteFile(in, []byte(strings.Replace(bertJSON, "{", "{"+source+",", 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := ReadConfig(in)
+		if err == nil {
+			err = c.Write(out, Changes{DType: "float32"})
+		}
+		if b, _ := os.ReadFile(out); err != nil || !strings.Contains(string(b), want) || strings.Contains(string(b), "float16") {
+			t.Errorf("%s: %v\n%s", source, err, b)
+		}
 	}
 	if err := c.Write(out, Changes{Labels: []string{"a", "a"}}); err == nil {
 		t.Error("equal labels were written")

@@ -16,16 +16,14 @@ func Widen(dst []byte, to DType, src []byte, from DType) error {
 		copy(dst, src)
 		return nil
 	}
-	var load func(b []byte) float64
+	var load func(b []byte) float32 // every value of the three is one of F32
 	switch from {
 	case F16:
-		load = func(b []byte) float64 { return half(binary.LittleEndian.Uint16(b)) }
+		load = func(b []byte) float32 { return half(binary.LittleEndian.Uint16(b)) }
 	case BF16:
-		load = func(b []byte) float64 {
-			return float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16))
-		}
+		load = func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }
 	case F32:
-		load = func(b []byte) float64 { return float64(math.Float32frombits(binary.LittleEndian.Uint32(b))) }
+		load = func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
 	}
 	if load == nil || !(to == F64 || to == F32 && from != F32) {
 		return fmt.Errorf("convert %s to %s: only wider floats hold every value", from, to)
@@ -37,31 +35,22 @@ func Widen(dst []byte, to DType, src []byte, from DType) error {
 	for i := range len(src) / in {
 		v := load(src[i*in:])
 		if to == F32 {
-			binary.LittleEndian.PutUint32(dst[i*out:], math.Float32bits(float32(v)))
+			binary.LittleEndian.PutUint32(dst[i*out:], math.Float32bits(v))
 		} else {
-			binary.LittleEndian.PutUint64(dst[i*out:], math.Float64bits(v))
+			binary.LittleEndian.PutUint64(dst[i*out:], math.Float64bits(float64(v)))
 		}
 	}
 	return nil
 }
 
 // half is the value of an IEEE 754 half-precision number.
-func half(b uint16) float64 {
-	exponent, fraction := int(b>>10&0x1f), float64(b&0x3ff)
-	var v float64
+func half(h uint16) float32 {
+	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&0x1f), uint32(h&0x3ff)
 	switch exponent {
-	case 0:
-		v = math.Ldexp(fraction, -24)
-	case 0x1f:
-		v = math.Inf(1)
-		if fraction != 0 {
-			v = math.NaN()
-		}
-	default:
-		v = math.Ldexp(fraction+1024, exponent-25)
+	case 0x1f: // infinity, NaN
+		return math.Float32frombits(sign | 0xff<<23 | fraction<<13)
+	case 0: // zero and subnormal: a whole multiple of 2^-24
+		return math.Float32frombits(sign | math.Float32bits(float32(fraction)*0x1p-24))
 	}
-	if b>>15 == 1 {
-		v = math.Copysign(v, -1)
-	}
-	return v
+	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
 }

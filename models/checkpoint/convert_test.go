@@ -6,23 +6,24 @@ import (
 	"testing"
 )
 
-// half32 is the usual conversion by bits, to hold the arithmetical one against.
-func half32(h uint16) uint32 {
-	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&0x1f), uint32(h&0x3ff)
+// value is a half-precision number by the definition of the format, to hold the conversion by bits against.
+func value(h uint16) float64 {
+	exponent, fraction := int(h>>10&0x1f), float64(h&0x3ff)
+	var v float64
 	switch {
+	case exponent == 0x1f && fraction != 0:
+		return math.NaN()
 	case exponent == 0x1f:
-		return sign | 0x7f800000 | fraction<<13
-	case exponent != 0:
-		return sign | (exponent+112)<<23 | fraction<<13
-	case fraction == 0:
-		return sign
+		v = math.Inf(1)
+	case exponent == 0:
+		v = math.Ldexp(fraction, -24)
+	default:
+		v = math.Ldexp(fraction+1024, exponent-25)
 	}
-	exponent = 113
-	for fraction&0x400 == 0 {
-		fraction <<= 1
-		exponent--
+	if h>>15 == 1 {
+		v = math.Copysign(v, -1)
 	}
-	return sign | exponent<<23 | fraction&0x3ff<<13
+	return v
 }
 
 func TestWidenIsExact(t *testing.T) {
@@ -41,7 +42,7 @@ func TestWidenIsExact(t *testing.T) {
 		for h := range 1 << 16 {
 			want := math.Float32frombits(uint32(h) << 16)
 			if from == F16 {
-				want = math.Float32frombits(half32(uint16(h)))
+				want = float32(value(uint16(h)))
 			}
 			got := math.Float32frombits(binary.LittleEndian.Uint32(to32[4*h:]))
 			wide := math.Float64frombits(binary.LittleEndian.Uint64(to64[8*h:]))

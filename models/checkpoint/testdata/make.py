@@ -1,6 +1,7 @@
 """Makes the fixtures beside it. Made with torch 2.11.0, safetensors 0.8.0, transformers 5.24.0:
     pip install torch safetensors transformers numpy && python make.py
-models.json is kept by hand: configurations with the published parameter totals."""
+models.json is kept by hand: configurations with the published parameter totals. README.md, trainer_state.json and *_results.json are
+what the package writes; huggingface_hub 2.4.0 (ModelCard) and transformers (TrainerState.load_from_json) read the first two."""
 import collections, json, os, pickle, random, zipfile
 
 import torch, transformers
