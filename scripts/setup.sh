@@ -26,10 +26,12 @@ need() { command -v "$1" >/dev/null 2>&1 || die "$1 is missing" "$2"; }
 
 case $kind in cpu|cuda) ;; *) die "unknown kind '$kind'" "use: make setup, or make setup CUDA=1" ;; esac
 
+whole() { [ -e "$lt/.done" ] && [ -e "$lt/lib/libtorch_cpu.so" ]; } # an installed torch may have been removed since
+
 # What the generated files depend on; Go's build cache does not see headers outside a package, so this goes among its flags.
 rev=$(cd "$root/scripts" && cat setup.sh mkstubs.sh torch_compat.h | sha256sum | cut -c1-12)
 mark="// pema setup $kind $rev $lt"
-if [ "$(sed -n 1p "$root/go.work" 2>/dev/null)" = "$mark" ] && [ -e "$lt/.done" ] && [ -e "$root/.libtorch/.done" ] &&
+if [ "$(sed -n 1p "$root/go.work" 2>/dev/null)" = "$mark" ] && whole && [ -e "$root/.libtorch/.done" ] &&
    [ -e "$cache/gotch-$gotch-$kind-$rev/.done" ] && [ -e "$root/models/torch/zz_libtorch_rev.h" ]; then exit 0; fi
 
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || die "$(uname -s) on $(uname -m) is not supported" "pema's libtorch is the Linux x86-64 one"
@@ -55,7 +57,7 @@ pip_ready() {
 python_torch() { python3 -c 'import importlib.metadata as m, importlib.util as u, os
 print(m.version("torch").split("+")[0], os.path.dirname(u.find_spec("torch").origin))' 2>/dev/null; }
 
-if [ ! -e "$lt/.done" ]; then
+if ! whole; then
   rm -rf "$lt"; mkdir -p "$tmp/lt"
   if [ "$kind" = cpu ]; then
     pip_ready; enough 1700 "fetching libtorch"
@@ -92,7 +94,7 @@ P
   echo "$torch $kind" > "$tmp/lt/.done"; mv "$tmp/lt" "$lt"
 fi
 
-# gotch v0.9.1, patched (see notes in the generated README): flags for this libtorch without CUDA link flags, the header
+# gotch, patched: flags for this libtorch without CUDA link flags, the header
 # for three changed operators, no 100 kB dummy object per tensor, no leak per operator.
 patched=$cache/gotch-$gotch-$kind-$rev
 if [ ! -e "$patched/.done" ]; then

@@ -11,6 +11,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -58,6 +59,8 @@ var CPU = Device{-1}
 // ParseDevice reads "cpu", "cuda" or "cuda:N" and makes sure that it is there. CUDA is loaded at run time, at the first
 // use of libtorch: ask for it before anything else.
 func ParseDevice(name string) (Device, error) {
+	runtime.LockOSThread() // the error is the thread's
+	defer runtime.UnlockOSThread()
 	if name == "cpu" {
 		return CPU, nil
 	}
