@@ -3,7 +3,7 @@
 PROFILE ?= sample
 OUT ?= results/out
 
-.PHONY: all setup sample build reproduce test test-pure lint clean
+.PHONY: all setup sample build reproduce test test-pure test-interop test-browser test-latex parity lint clean
 all: build
 
 setup:
@@ -24,6 +24,20 @@ test: setup sample
 # What needs no C++ at all is built without a C compiler, to show it.
 test-pure:
 	CGO_ENABLED=0 GOWORK=off go vet ./datasets/... ./results/... ./report/... ./models/tokenizer/... ./models/checkpoint/... ./models/pema/...
+
+# Python's huggingface_hub and datasets on our mirror and our cache, and the reverse (own venv in the cache).
+test-interop: setup
+	bash datasets/hub/interop/run.sh
+
+# The page in a real browser, and the LaTeX tables compiled (Debian packages).
+test-browser:
+	bash report/browser/run.sh
+test-latex:
+	bash report/latex/run.sh
+
+# Token ids against Hugging Face's on every text of a folder laid out as the hub: make parity HUB=DIR
+parity:
+	bash models/tokenizer/parity/run.sh $(HUB)
 
 lint: setup
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -88,7 +88,7 @@ func TestRealParquet(t *testing.T) {
 	}
 }
 
-// BenchmarkParquet reads all of them into rows; bench/parquet.sh puts pyarrow beside it.
+// BenchmarkParquet reads all of them into rows; bench/parquet/run.sh puts pyarrow beside it.
 func BenchmarkParquet(b *testing.B) {
 	files := parquetFiles(b)
 	bytes, rows := int64(0), 0
