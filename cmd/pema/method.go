@@ -3,20 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
-	"runtime"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"pema/datasets"
-	"pema/datasets/vocabulary"
 	"pema/experiments"
 	"pema/models/checkpoint"
 	"pema/models/encoder"
 	"pema/models/pema"
-	"pema/models/tokenizer"
 	"pema/models/torch"
 	"pema/results"
 )
@@ -63,33 +57,15 @@ func verifyCommand() *cobra.Command {
 	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
 	c.Flags().StringVar(&device, "device", "auto", "auto, cpu or cuda:N")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		runtime.LockOSThread()
-		d, err := pickDevice(device)
+		w, err := prepare(c, args, out, device)
 		if err != nil {
 			return err
 		}
-		src, done, err := source(c.ErrOrStderr())
-		if err != nil {
+		defer w.close()
+		if _, err := w.runner.Run(c.Context(), w.runs); err != nil {
 			return err
 		}
-		defer done()
-		runs, err := plan(c.Context(), args, src)
-		if err != nil {
-			return err
-		}
-		store, err := results.Open(out)
-		if err != nil {
-			return err
-		}
-		cache, err := cacheDir()
-		if err != nil {
-			return err
-		}
-		log := func(format string, a ...any) { fmt.Fprintf(c.ErrOrStderr(), "pema: "+format+"\n", a...) }
-		x := experiments.Runner{Store: store, Cache: cache, Source: src, Device: d, Env: experiments.Environment(codeVersion(), d), Now: time.Now, Log: log}
-		if _, err := x.Run(c.Context(), runs); err != nil {
-			return err
-		}
+		runs, store := w.runs, w.runner.Store
 		pairs, differ := 0, 0
 		for _, r := range runs {
 			i := slices.IndexFunc(runs, func(b *experiments.Run) bool {
@@ -173,35 +149,15 @@ func estimateCommand() *cobra.Command {
 		if err != nil {
 			return usageError{err}
 		}
-		src, done, err := source(c.ErrOrStderr())
+		u, err := t.count(c, model, maxLength)
 		if err != nil {
 			return err
 		}
-		defer done()
-		dir, _, err := src.Model(c.Context(), model, experiments.Tokenize)
-		if err != nil {
-			return err
-		}
-		cfg, err := checkpoint.ReadConfig(filepath.Join(dir, "config.json"))
-		if err != nil {
-			return err
-		}
+		cfg := u.config
 		if cfg.ModelType != "bert" {
 			return fmt.Errorf("memory of model type %q cannot be forecast yet: bert can", cfg.ModelType)
 		}
-		tok, err := tokenizer.Load(dir)
-		if err != nil {
-			return err
-		}
-		ds, splits, err := t.open(c.Context(), src)
-		if err != nil {
-			return err
-		}
-		u, err := vocabulary.Stream(c.Context(), ds, splits, experiments.Tokens{Tokenizer: tok}, cfg.VocabSize, datasets.EncodeOptions{MaxLength: maxLength})
-		if err != nil {
-			return err
-		}
-		sel, err := pema.Select(u.Used(), experiments.Kept(tok), int64(cfg.VocabSize))
+		sel, err := pema.Select(u.Used(), experiments.Kept(u.tokenizer), int64(cfg.VocabSize))
 		if err != nil {
 			return err
 		}

@@ -109,47 +109,73 @@ func runCommand() *cobra.Command {
 	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
 	c.Flags().StringVar(&device, "device", "auto", "auto, cpu or cuda:N")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		runtime.LockOSThread()
-		d, err := pickDevice(device)
+		w, err := prepare(c, args, out, device)
 		if err != nil {
 			return err
 		}
-		src, done, err := source(c.ErrOrStderr())
-		if err != nil {
-			return err
-		}
-		defer done()
-		runs, err := plan(c.Context(), args, src)
-		if err != nil {
-			return err
-		}
-		store, err := results.Open(out)
-		if err != nil {
-			return err
-		}
-		cache, err := cacheDir()
-		if err != nil {
-			return err
-		}
-		log := func(format string, a ...any) { fmt.Fprintf(c.ErrOrStderr(), "pema: "+format+"\n", a...) }
-		x := experiments.Runner{Store: store, Cache: cache, Source: src, Device: d, Env: experiments.Environment(codeVersion(), d), Now: time.Now, Log: log}
+		defer w.close()
 		bars := newBars(c.ErrOrStderr())
-		x.Progress = bars.step
-		sum, err := x.Run(c.Context(), runs)
+		w.runner.Progress = bars.step
+		sum, err := w.runner.Run(c.Context(), w.runs)
 		bars.close()
 		if err != nil {
 			return fmt.Errorf("%w: %d runs done, %d were there; what is recorded stays, the same command goes on", err, sum.Done, sum.Skipped)
 		}
-		log("%d runs done, %d were there, %d failed", sum.Done, sum.Skipped, sum.Failed)
-		if err := writeReport(c.OutOrStdout(), log, store); err != nil {
+		w.log("%d runs done, %d were there, %d failed", sum.Done, sum.Skipped, sum.Failed)
+		if err := writeReport(c.OutOrStdout(), w.log, w.runner.Store); err != nil {
 			return err
 		}
 		if sum.Failed > 0 {
-			return fmt.Errorf("%d runs failed: their records in %s say why", sum.Failed, store.Dir())
+			return fmt.Errorf("%d runs failed: their records in %s say why", sum.Failed, w.runner.Store.Dir())
 		}
 		return nil
 	}
 	return c
+}
+
+// work is what executing specs needs.
+type work struct {
+	runs   []*experiments.Run
+	runner experiments.Runner
+	log    func(format string, args ...any)
+	close  func()
+}
+
+// prepare plans specs for a device and an output folder. The device is looked for first, since CUDA must be loaded before
+// anything else uses libtorch.
+func prepare(c *cobra.Command, specs []string, out, device string) (*work, error) {
+	runtime.LockOSThread() // for good: libtorch keeps state by thread
+	d, err := pickDevice(device)
+	if err != nil {
+		return nil, err
+	}
+	src, done, err := source(c.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*work, error) {
+		done()
+		return nil, err
+	}
+	runs, err := plan(c.Context(), specs, src)
+	if err != nil {
+		return fail(err)
+	}
+	store, err := results.Open(out)
+	if err != nil {
+		return fail(err)
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return fail(err)
+	}
+	w := &work{runs: runs, log: logTo(c.ErrOrStderr()), close: done}
+	w.runner = experiments.Runner{Store: store, Cache: cache, Source: src, Device: d, Env: experiments.Environment(codeVersion(), d), Now: time.Now, Log: w.log}
+	return w, nil
+}
+
+func logTo(w io.Writer) func(string, ...any) {
+	return func(format string, a ...any) { fmt.Fprintf(w, "pema: "+format+"\n", a...) }
 }
 
 func reportCommand() *cobra.Command {
@@ -161,7 +187,7 @@ func reportCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return writeReport(c.OutOrStdout(), func(f string, a ...any) { fmt.Fprintf(c.ErrOrStderr(), "pema: "+f+"\n", a...) }, store)
+		return writeReport(c.OutOrStdout(), logTo(c.ErrOrStderr()), store)
 	}
 	return c
 }
