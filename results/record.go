@@ -88,6 +88,10 @@ type Training struct {
 	WeightDecay  float64 `json:"weight_decay"`
 	ClipNorm     float64 `json:"clip_norm"`
 	Precision    string  `json:"precision"` // fp32, bf16
+
+	Accumulation  int  `json:"gradient_accumulation,omitempty"` // batches a step; 0 is 1
+	GroupByLength bool `json:"group_by_length,omitempty"`
+	TF32          bool `json:"tf32,omitempty"`
 }
 
 // Seeds are the three seeds derived from the run's seed.
@@ -127,14 +131,26 @@ type Vocabulary struct {
 	Kept       int64    `json:"kept"`        // used ids and the always-kept special tokens: the rows PEMA trains
 	Splits     []string `json:"splits"`      // counted splits
 
-	Growth []Growth `json:"growth,omitempty"` // how the used rows grow with the text read
+	Growth   []Growth `json:"growth,omitempty"`   // how the used rows grow with the text read
+	Shuffles int      `json:"shuffles,omitempty"` // orders of the examples that the growth was taken over
+	Heaps    *Heaps   `json:"heaps,omitempty"`    // law fitted to the growth
 }
 
-// Growth is one point of a growth curve: after so many examples and tokens, so many distinct ids had been seen.
+// Growth is one point of a growth curve: after so many examples and tokens, so many distinct ids had been seen; of several
+// shuffles the mean, with the least and the most.
 type Growth struct {
 	Examples int64 `json:"examples"`
 	Tokens   int64 `json:"tokens"`
 	Used     int64 `json:"used"`
+	Low      int64 `json:"low,omitempty"`
+	High     int64 `json:"high,omitempty"`
+}
+
+// Heaps is Heaps' law: used = K * tokens^Beta, fitted to the logarithms.
+type Heaps struct {
+	K    float64 `json:"k"`
+	Beta float64 `json:"beta"`
+	R2   float64 `json:"r2"`
 }
 
 // Parameters counts the model's parameters as run, and as they are without PEMA.
