@@ -1,7 +1,9 @@
-# make reproduce   the sample experiment: tables, plot and page under results/out
+# make reproduce   the sample experiment: tables, plots and page under results/out
+#                  PROFILE=sample|vocabulary|memory|paper, HUB=a folder laid out as the hub or an address, JOBS=processes
 # make test        all tests
 PROFILE ?= sample
 OUT ?= results/out
+JOBS ?= 1
 
 .PHONY: all setup sample build reproduce test test-pure test-interop test-browser test-latex parity lint clean
 all: build
@@ -16,7 +18,7 @@ build: setup
 	@go build -o bin/pema ./cmd/pema
 
 reproduce: build sample
-	bin/pema run $(PROFILE) --out $(OUT)
+	bin/pema run $(PROFILE) --out $(OUT) --jobs $(JOBS) $(if $(HUB),--hub $(HUB))
 
 test: setup sample
 	OMP_WAIT_POLICY=passive go test ./... # threads that spin starve each other on a busy machine

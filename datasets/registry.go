@@ -142,3 +142,23 @@ func find(name string) (task, error) {
 	}
 	return task{}, fmt.Errorf("no dataset %q; there are %s, or a local file", name, strings.Join(Names(), ", "))
 }
+
+// SplitInfo is what is published of a split.
+type SplitInfo struct {
+	Name   string
+	Rows   int64
+	Hidden bool // its labels are not published
+}
+
+// Splits lists the splits of a dataset of the registry; nothing is opened.
+func Splits(name string) ([]SplitInfo, error) {
+	t, err := find(name)
+	if err != nil {
+		return nil, err
+	}
+	var out []SplitInfo
+	for _, s := range t.splits {
+		out = append(out, SplitInfo{s.name, s.rows * int64(len(s.files)), s.hidden})
+	}
+	return out, nil
+}

@@ -8,18 +8,22 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"pema/datasets"
-	"pema/models/torch"
+	"pema/datasets/hub"
 	"pema/results"
 )
 
 // resultVersion changes whenever the code's numbers do: old records are then made again.
-const resultVersion = 2
+const resultVersion = 3
 
 // Run is one cell of an experiment.
 type Run struct {
@@ -28,14 +32,17 @@ type Run struct {
 	Model    string // as the spec names it
 	ModelDir string // local folder; "": Model is fetched at Commit
 	Commit   string
-	Dataset  string
+	Dataset  string        // "": none is needed
 	Data     *LocalDataset // its File is a real path; nil: Dataset is of the registry
-	Train    string        // split
+	Train    string        // split; "": nothing is trained
 	Evaluate []string      // splits
+	Splits   []string      // all that are counted
+	Without  []string      // splits that a partial count leaves out, since the hub has not all their files
 	Variant  string
 	Seed     int64
 	Training results.Training
 	Inputs   []results.Input // what went into the identity
+	Blocked  error           // the hub does not give what is needed to plan it
 }
 
 // planner resolves models and datasets once for all runs.
@@ -48,34 +55,47 @@ type planner struct {
 
 // Plan multiplies a spec into its runs, each identified by the hash of all that can change its result: the model's and the
 // data's bytes (of the hub: commit and pins), the recipe, the variant, the seed and the code's result version. A model of the hub
-// is asked for its commit; nothing else is fetched. src may be nil where all is local.
+// is asked for its commit and config; nothing else is fetched. A run whose model or data the hub does not have is Blocked and stops
+// no other. src may be nil where all is local.
 func Plan(ctx context.Context, s *Spec, cache string, src *Source) ([]*Run, error) {
 	p := &planner{spec: s, cache: cache, src: src, hashed: map[string]results.Input{}}
-	var runs []*Run
-	for _, model := range s.Models {
-		m := Run{Spec: s, Model: model}
-		modelInputs, err := p.model(ctx, &m)
-		if err != nil {
+	models, err := p.models(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := s.Datasets
+	if s.Measure == "models" {
+		names = []string{""}
+	}
+	var data []*Run
+	for _, name := range names {
+		d := &Run{Dataset: name}
+		if err := p.data(ctx, d); err != nil {
 			return nil, err
 		}
-		for _, dataset := range s.Datasets {
-			r := m
-			r.Dataset = dataset
-			dataInputs, err := p.data(&r)
-			if err != nil {
-				return nil, err
-			}
-			r.Inputs = slices.Concat(modelInputs, dataInputs)
+		data = append(data, d)
+	}
+	var runs []*Run
+	for _, m := range models {
+		for _, d := range data {
+			r := *d
+			r.Spec, r.Model, r.ModelDir, r.Commit = s, m.Model, m.ModelDir, m.Commit
+			r.Inputs, r.Blocked = slices.Concat(m.Inputs, d.Inputs), cmp.Or(m.Blocked, d.Blocked)
 			t, seeds := s.Training, s.Seeds
 			for _, o := range s.Overrides {
-				if matches(o.Model, model) && matches(o.Dataset, dataset) {
+				if matches(o.Model, r.Model) && matches(o.Dataset, r.Dataset) {
 					t = t.over(o.Training)
 					if o.Seeds != nil {
 						seeds = o.Seeds
 					}
 				}
 			}
-			if r.Training, err = t.recipe(s.Weights); err != nil {
+			if s.trains() {
+				r.Training, err = t.recipe(s.Weights)
+			} else {
+				r.Training, err = t.counting()
+			}
+			if err != nil {
 				return nil, &SpecError{fmt.Sprintf("spec %s: %v", s.Source, err)}
 			}
 			for _, seed := range seeds {
@@ -91,6 +111,46 @@ func Plan(ctx context.Context, s *Spec, cache string, src *Source) ([]*Run, erro
 	return runs, nil
 }
 
+// models resolves the spec's models, those of the hub side by side. That the whole hub is away is an error.
+func (p *planner) models(ctx context.Context) ([]*Run, error) {
+	out := make([]*Run, len(p.spec.Models))
+	group := errgroup.Group{}
+	group.SetLimit(8)
+	for i, name := range p.spec.Models {
+		r := &Run{Model: name}
+		out[i] = r
+		if dir, ok := p.spec.Local.Models[name]; ok {
+			r.ModelDir = p.spec.resolve(dir, p.cache)
+			files, err := modelFiles(r.ModelDir, p.spec.Weights)
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range files {
+				in, err := p.hash(f[0], f[1])
+				if err != nil {
+					return nil, err
+				}
+				r.Inputs = append(r.Inputs, in)
+			}
+			continue
+		}
+		if p.src == nil {
+			return nil, &SpecError{fmt.Sprintf("spec %s: model %q is neither under local.models nor a group (%s), and there is no hub",
+				p.spec.Source, name, strings.Join(slices.Sorted(maps.Keys(library().Models)), ", "))}
+		}
+		group.Go(func() error {
+			_, r.Commit, r.Blocked = p.src.Model(ctx, name, Describe)
+			r.Inputs = []results.Input{{Role: "model", Name: name, SHA256: r.Commit}}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	if i := slices.IndexFunc(out, func(r *Run) bool { return r.Blocked == nil }); i < 0 {
+		return nil, out[0].Blocked
+	}
+	return out, ctx.Err()
+}
+
 func (p *planner) hash(role, file string) (results.Input, error) {
 	in, ok := p.hashed[file]
 	if !ok {
@@ -104,64 +164,79 @@ func (p *planner) hash(role, file string) (results.Input, error) {
 	return in, nil
 }
 
-func (p *planner) model(ctx context.Context, r *Run) (inputs []results.Input, err error) {
-	dir, ok := p.spec.Local.Models[r.Model]
-	if !ok {
-		if p.src == nil {
-			return nil, &SpecError{fmt.Sprintf("spec %s: model %q is not under local.models", p.spec.Source, r.Model)}
-		}
-		if _, r.Commit, err = p.src.Model(ctx, r.Model, Describe); err != nil {
-			return nil, err
-		}
-		return []results.Input{{Role: "model", Name: r.Model, SHA256: r.Commit}}, nil
+// data resolves a dataset and the splits that the spec asks of it.
+func (p *planner) data(ctx context.Context, r *Run) error {
+	s := p.spec
+	if r.Dataset == "" {
+		return nil
 	}
-	r.ModelDir = p.spec.resolve(dir, p.cache)
-	files, err := modelFiles(r.ModelDir)
-	if err != nil {
-		return nil, err
+	local, isLocal := s.Local.Datasets[r.Dataset]
+	if !isLocal && !datasets.Registered(r.Dataset) {
+		return &SpecError{fmt.Sprintf("spec %s: dataset %q is neither under local.datasets nor one of the registry (glue/cola, xnli/de, ...) nor a group (%s)",
+			s.Source, r.Dataset, strings.Join(slices.Sorted(maps.Keys(library().Datasets)), ", "))}
 	}
-	for _, f := range files {
-		in, err := p.hash(f[0], f[1])
+	var have []string // splits; nil: not known before the file is read
+	if !isLocal {
+		infos, err := datasets.Splits(r.Dataset)
 		if err != nil {
-			return nil, err
+			return &SpecError{fmt.Sprintf("spec %s: %v", s.Source, err)}
 		}
-		inputs = append(inputs, in)
-	}
-	return inputs, nil
-}
-
-func (p *planner) data(r *Run) (inputs []results.Input, err error) {
-	r.Train, r.Evaluate = p.spec.TrainSplit, p.spec.EvaluateSplits
-	if r.Train == "" {
-		r.Train = "train"
-	}
-	if len(r.Evaluate) == 0 {
-		r.Evaluate = []string{"validation"}
-		if r.Dataset == "glue/mnli" {
-			r.Evaluate = []string{"validation_matched", "validation_mismatched"}
+		for _, i := range infos {
+			have = append(have, i.Name)
 		}
 	}
-	if data, ok := p.spec.Local.Datasets[r.Dataset]; ok {
-		data.File = p.spec.resolve(data.File, p.cache)
-		r.Data = &data
-		in, err := p.hash("data", data.File)
-		return []results.Input{in}, err
+	if s.trains() {
+		r.Train, r.Evaluate = cmp.Or(s.TrainSplit, "train"), named(s.EvaluateSplits, have)
+		if len(r.Evaluate) == 0 {
+			r.Evaluate = named([]string{"validation"}, have)
+		}
+		r.Splits = append([]string{r.Train}, r.Evaluate...)
+	} else if r.Splits = named(s.Splits, have); len(r.Splits) == 0 {
+		r.Splits = have
 	}
-	if !datasets.Registered(r.Dataset) {
-		return nil, &SpecError{fmt.Sprintf("spec %s: dataset %q is neither under local.datasets nor one of the registry (glue/cola, xnli/de, ...)", p.spec.Source, r.Dataset)}
+	if isLocal {
+		local.File = s.resolve(local.File, p.cache)
+		r.Data = &local
+		in, err := p.hash("data", local.File)
+		r.Inputs = []results.Input{in}
+		return err
+	}
+	if s.Partial && !s.trains() && p.src != nil {
+		var err error
+		if r.Splits, r.Without, err = p.src.Have(ctx, r.Dataset, r.Splits); err != nil {
+			return err
+		}
+		if len(r.Splits) == 0 {
+			r.Blocked = fmt.Errorf("%s: none of its splits is at the hub: %w", r.Dataset, hub.ErrNotFound)
+			return nil
+		}
 	}
 	var pins *datasets.Pins
 	if p.src != nil {
 		pins = p.src.Pins
 	}
-	want, err := datasets.Wants(r.Dataset, append([]string{r.Train}, r.Evaluate...), pins)
+	want, err := datasets.Wants(r.Dataset, r.Splits, pins)
 	if err != nil {
-		return nil, &SpecError{fmt.Sprintf("spec %s: %v", p.spec.Source, err)}
+		return &SpecError{fmt.Sprintf("spec %s: %v", s.Source, err)}
 	}
 	for _, w := range want {
-		inputs = append(inputs, results.Input{Role: "data", Name: w.Repo.ID + "/" + w.Path, Size: w.Pin.Size, SHA256: cmp.Or(w.Pin.SHA256, w.Repo.Revision)})
+		r.Inputs = append(r.Inputs, results.Input{Role: "data", Name: w.Repo.ID + "/" + w.Path, Size: w.Pin.Size, SHA256: cmp.Or(w.Pin.SHA256, w.Repo.Revision)})
 	}
-	return inputs, nil
+	return nil
+}
+
+// named resolves the names of splits: of MNLI, which has two of each, "validation" and "test" are both.
+func named(names, have []string) []string {
+	var out []string
+	for _, n := range names {
+		both := []string{n + "_matched", n + "_mismatched"}
+		if !slices.Contains(have, n) && slices.Contains(have, both[0]) {
+			out = append(out, both...)
+			continue
+		}
+		out = append(out, n)
+	}
+	return out
 }
 
 func matches(pattern, name string) bool {
@@ -187,7 +262,10 @@ func (r *Run) identity() string {
 		Save        string
 		Train       string
 		Evaluate    []string
-	}{resultVersion, r.Spec.Name, r.Model, r.Dataset, data, r.Variant, r.Seed, r.Training, r.Inputs, r.Spec.Save, r.Train, r.Evaluate})
+		Measure     string
+		Splits      []string
+		Growth      *Growth
+	}{resultVersion, r.Spec.Name, r.Model, r.Dataset, data, r.Variant, r.Seed, r.Training, r.Inputs, r.Spec.Save, r.Train, r.Evaluate, measured(r.Spec), r.Splits, r.Spec.Growth})
 	if err != nil {
 		panic(err) // plain values only
 	}
@@ -195,55 +273,43 @@ func (r *Run) identity() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func (t Training) over(o Training) Training {
-	t.BatchSize, t.EvalBatch, t.MaxLength = cmp.Or(o.BatchSize, t.BatchSize), cmp.Or(o.EvalBatch, t.EvalBatch), cmp.Or(o.MaxLength, t.MaxLength)
-	t.Padding, t.Optimizer = cmp.Or(o.Padding, t.Padding), cmp.Or(o.Optimizer, t.Optimizer)
-	t.LearningRate, t.Epochs, t.MaxSteps = cmp.Or(o.LearningRate, t.LearningRate), cmp.Or(o.Epochs, t.Epochs), cmp.Or(o.MaxSteps, t.MaxSteps)
-	t.WarmupSteps, t.WeightDecay, t.ClipNorm = cmp.Or(o.WarmupSteps, t.WarmupSteps), cmp.Or(o.WeightDecay, t.WeightDecay), cmp.Or(o.ClipNorm, t.ClipNorm)
-	return t
+// measured is the part of a measure that changes what is run: of those that train, memory alone leaves evaluation out.
+func measured(s *Spec) string {
+	if s.Measure == "cost" {
+		return "accuracy"
+	}
+	return s.Measure
 }
 
-func value[T any](p *T, otherwise T) T {
-	if p != nil {
-		return *p
-	}
-	return otherwise
-}
-
-// recipe fills in the defaults, those of the HF examples at 4.37, and checks the values.
-func (t Training) recipe(weights string) (results.Training, error) {
-	r := results.Training{
-		Weights: weights, BatchSize: value(t.BatchSize, 8), EvalBatch: value(t.EvalBatch, 8), MaxLength: value(t.MaxLength, 128),
-		Padding: value(t.Padding, "max_length"), Optimizer: value(t.Optimizer, "adamw-loop"), LearningRate: value(t.LearningRate, 5e-5),
-		Epochs: float64(value(t.Epochs, 3)), MaxSteps: value(t.MaxSteps, 0), WarmupSteps: value(t.WarmupSteps, 0),
-		WeightDecay: value(t.WeightDecay, 0), ClipNorm: value(t.ClipNorm, 1), Precision: "fp32",
-	}
-	switch {
-	case r.BatchSize < 1 || r.EvalBatch < 1 || r.Epochs < 1 || r.MaxSteps < 0 || r.WarmupSteps < 0:
-		return r, fmt.Errorf("training: batch sizes and epochs start at 1, steps at 0")
-	case r.MaxLength < 3:
-		return r, fmt.Errorf("training: max_length %d leaves no room for text", r.MaxLength)
-	case r.Padding != "max_length" && r.Padding != "longest":
-		return r, fmt.Errorf("training: padding %q is not known: use max_length or longest", r.Padding)
-	case !(r.LearningRate > 0) || r.WeightDecay < 0 || r.ClipNorm < 0:
-		return r, fmt.Errorf("training: learning_rate must be above 0, weight_decay and clip_norm not below")
-	}
-	_, err := torch.ParseForm(r.Optimizer)
-	return r, err
-}
-
-// modelFiles lists the files of a model folder that decide a result, with their roles.
-func modelFiles(dir string) ([][2]string, error) {
+// modelFiles lists the files of a model folder that decide a result, with their roles; weights is pretrained, random or "" (not needed).
+func modelFiles(dir, weights string) ([][2]string, error) {
 	var out [][2]string
-	for _, f := range [][2]string{{"config", "config.json"}, {"weights", "model.safetensors"}, {"tokenizer", "tokenizer.json"}, {"tokenizer", "tokenizer_config.json"}, {"tokenizer", "special_tokens_map.json"}} {
-		p := filepath.Join(dir, f[1])
-		if _, err := os.Stat(p); err == nil {
-			out = append(out, [2]string{f[0], p})
-		} else if f[0] != "tokenizer" {
-			return nil, fmt.Errorf("model folder %s has no %s; hint: run make sample, or name a folder with the model's files", dir, f[1])
+	add := func(role string, names ...string) {
+		for _, name := range names {
+			if p := filepath.Join(dir, name); exists(p) {
+				out = append(out, [2]string{role, p})
+				if role == "weights" {
+					return // the first that is there is read
+				}
+			}
+		}
+	}
+	add("config", "config.json")
+	if weights == "pretrained" {
+		add("weights", weightFiles...)
+	}
+	add("tokenizer", slices.Concat(tokenizerExtras, tokenizerFiles)...)
+	for _, need := range [][2]string{{"config", "config.json"}, {"weights", "model.safetensors"}} {
+		if (need[0] == "config" || weights == "pretrained") && !slices.ContainsFunc(out, func(o [2]string) bool { return o[0] == need[0] }) {
+			return nil, fmt.Errorf("model folder %s has no %s; hint: run make sample, or name a folder with the model's files", dir, need[1])
 		}
 	}
 	return out, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func hashFile(p string) (results.Input, error) {

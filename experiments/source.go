@@ -1,14 +1,17 @@
 package experiments
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"pema/datasets"
 	"pema/datasets/hub"
@@ -24,6 +27,9 @@ func Pins() (*datasets.Pins, error) { return datasets.ParsePins(pinsYAML) }
 type Source struct {
 	Client *hub.Client
 	Pins   *datasets.Pins
+
+	mu       sync.Mutex
+	listings map[hub.Repo]*hub.Info
 }
 
 // What of a model's folder is needed.
@@ -55,47 +61,111 @@ func (s *Source) Model(ctx context.Context, name string, need int) (dir, commit 
 		return "", "", fmt.Errorf("model %s: %w", name, err)
 	}
 	dir, repo.Revision = filepath.Dir(config.Path), config.Commit
-	if need >= Tokenize {
-		if err := s.any(ctx, repo, tokenizerExtras, tokenizerFiles, false); err != nil {
-			return "", "", fmt.Errorf("tokenizer of %s: %w", name, err)
+	for what, part := range map[string]bool{"tokenizer": need >= Tokenize, "weights": need >= Train} {
+		if !part || s.cached(repo, what) {
+			continue
 		}
-	}
-	if need >= Train {
-		if err := s.any(ctx, repo, nil, weightFiles, true); err != nil {
-			return "", "", fmt.Errorf("weights of %s: %w", name, err)
+		info, err := s.Client.Info(ctx, repo)
+		if err != nil {
+			return "", "", fmt.Errorf("%s of %s: %w", what, name, err)
+		}
+		files := parts(info)[what]
+		if len(files) == 0 {
+			return "", "", fmt.Errorf("%s of %s: the repository has none of %s: %w", what, name, strings.Join(kinds[what], ", "), hub.ErrNotFound)
+		}
+		for _, f := range files {
+			if _, err := s.Client.File(ctx, repo, f.Path, hub.Pin{}); err != nil {
+				return "", "", fmt.Errorf("%s of %s: %w", what, name, err)
+			}
 		}
 	}
 	return dir, config.Commit, nil
 }
 
-// any fetches those of the files that a repository has (first: only the first of them), the extras before. When one of the
-// files is in the cache, all were fetched before: the listing is not asked for, and no socket is opened.
-func (s *Source) any(ctx context.Context, repo hub.Repo, extras, files []string, first bool) error {
-	if slices.ContainsFunc(files, func(f string) bool { return s.Client.Cached(repo, f) }) {
-		return nil
+var kinds = map[string][]string{"config": {"config.json"}, "tokenizer": tokenizerFiles, "weights": weightFiles}
+
+// cached reports that a part of a model was fetched before: its main file, which comes last, is there. No socket is opened.
+func (s *Source) cached(repo hub.Repo, what string) bool {
+	return slices.ContainsFunc(kinds[what], func(f string) bool { return s.Client.Cached(repo, f) })
+}
+
+// parts picks from a model's listing the files that pema reads, of each part in the order of fetching.
+func parts(info *hub.Info) map[string][]hub.FileInfo {
+	find := func(names ...string) (out []hub.FileInfo) {
+		for _, name := range names {
+			if i := slices.IndexFunc(info.Files, func(f hub.FileInfo) bool { return f.Path == name }); i >= 0 {
+				out = append(out, info.Files[i])
+			}
+		}
+		return out
+	}
+	p := map[string][]hub.FileInfo{"config": find("config.json"), "weights": find(weightFiles...)}
+	if t := find(tokenizerFiles...); len(t) > 0 {
+		p["tokenizer"] = append(find(tokenizerExtras...), t...)
+	}
+	if w := p["weights"]; len(w) > 0 {
+		p["weights"] = w[:1]
+		if strings.HasSuffix(w[0].Path, ".index.json") {
+			var shards []hub.FileInfo
+			for _, f := range info.Files {
+				if ok, _ := path.Match("model-*-of-*.safetensors", f.Path); ok {
+					shards = append(shards, f)
+				}
+			}
+			p["weights"] = append(shards, w[0])
+		}
+	}
+	return p
+}
+
+// listing asks for a repository's files, once.
+func (s *Source) listing(ctx context.Context, repo hub.Repo) (*hub.Info, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if info, ok := s.listings[repo]; ok {
+		return info, nil
 	}
 	info, err := s.Client.Info(ctx, repo)
-	if err != nil {
-		return err
+	if err == nil {
+		if s.listings == nil {
+			s.listings = map[hub.Repo]*hub.Info{}
+		}
+		s.listings[repo] = info
 	}
-	found := 0
-	for _, f := range slices.Concat(extras, files) {
-		if !slices.ContainsFunc(info.Files, func(i hub.FileInfo) bool { return i.Path == f }) {
-			continue
+	return info, err
+}
+
+// Have parts splits of a registered dataset into those whose files are in the cache or at the hub, and the others.
+func (s *Source) Have(ctx context.Context, dataset string, splits []string) (have, without []string, err error) {
+	for _, split := range splits {
+		wants, err := datasets.Wants(dataset, []string{split}, s.Pins)
+		if err != nil {
+			return nil, nil, err
 		}
-		if _, err := s.Client.File(ctx, repo, f, hub.Pin{}); err != nil {
-			return err
-		}
-		if slices.Contains(files, f) {
-			if found++; first {
+		ok := true
+		for _, w := range wants {
+			if s.Client.Cached(w.Repo, w.Path) {
+				continue
+			}
+			info, err := s.listing(ctx, w.Repo)
+			if errors.Is(err, hub.ErrOffline) {
+				ok = false
+				break
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+			if ok = slices.ContainsFunc(info.Files, func(f hub.FileInfo) bool { return f.Path == w.Path }); !ok {
 				break
 			}
 		}
+		if ok {
+			have = append(have, split)
+		} else {
+			without = append(without, split)
+		}
 	}
-	if found == 0 {
-		return fmt.Errorf("the repository has none of %s: %w", strings.Join(files, ", "), hub.ErrNotFound)
-	}
-	return nil
+	return have, without, nil
 }
 
 // Dataset opens a dataset of the registry (glue/cola, xnli/de, xnli/all).
@@ -103,47 +173,106 @@ func (s *Source) Dataset(ctx context.Context, name string, splits []string) (*da
 	return datasets.Open(ctx, name, datasets.Hub(s.Client, s.Pins), datasets.OpenOptions{Splits: splits})
 }
 
-// Wants lists the files of all that specs name and that is not local. Models are asked for their listing.
-func (s *Source) Wants(ctx context.Context, specs []*Spec) ([]hub.Want, error) {
-	var out []hub.Want
+// Need is one file that runs need of the hub.
+type Need struct {
+	hub.Want
+	Size   int64 // bytes; -1: the hub does not say
+	Cached bool
+}
+
+// Needs lists the files of the hub that runs need, and in words what the hub does not have of them. Models are asked for their
+// listing; offline only what is not in the cache is named.
+func (s *Source) Needs(ctx context.Context, runs []*Run) (needs []Need, missing []string, err error) {
 	seen := map[string]bool{}
-	for _, spec := range specs {
-		for _, d := range spec.Datasets {
-			if _, local := spec.Local.Datasets[d]; local || seen["d"+d] {
-				continue
+	first := func(keys ...string) bool {
+		k := strings.Join(keys, "\x00")
+		defer func() { seen[k] = true }()
+		return !seen[k]
+	}
+	for _, r := range runs {
+		if r.Blocked != nil {
+			if text := r.Blocked.Error(); first(text) {
+				missing = append(missing, text)
 			}
-			seen["d"+d] = true
-			w, err := datasets.Wants(d, nil, s.Pins)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, w...)
+			continue
 		}
-		for _, m := range spec.Models {
-			if _, local := spec.Local.Models[m]; local || seen["m"+m] {
-				continue
-			}
-			seen["m"+m] = true
-			id, revision, _ := strings.Cut(m, "@")
-			repo := hub.Repo{Kind: hub.Model, ID: id, Revision: revision}
-			info, err := s.Client.Info(ctx, repo)
-			if err != nil {
-				return nil, fmt.Errorf("model %s: %w", m, err)
-			}
-			repo.Revision = info.Commit
-			weights := false
-			for _, f := range slices.Concat([]string{"config.json"}, tokenizerExtras, tokenizerFiles, weightFiles) {
-				isWeight := slices.Contains(weightFiles, f)
-				if isWeight && weights || !slices.ContainsFunc(info.Files, func(i hub.FileInfo) bool { return i.Path == f }) {
+		if r.Data == nil && r.Dataset != "" {
+			for _, split := range r.Splits {
+				if !first(r.Dataset, split) {
 					continue
 				}
-				weights = weights || isWeight
-				out = append(out, hub.Want{Repo: repo, Path: f})
+				wants, err := datasets.Wants(r.Dataset, []string{split}, s.Pins)
+				if err != nil {
+					return nil, nil, err
+				}
+				have, _, err := s.Have(ctx, r.Dataset, []string{split})
+				if err != nil {
+					return nil, nil, err
+				}
+				if len(have) == 0 {
+					missing = append(missing, splitName(r, split))
+					continue
+				}
+				for _, w := range wants {
+					if first("file", w.Repo.ID, w.Path) {
+						needs = append(needs, Need{w, cmp.Or(w.Pin.Size, -1), s.Client.Cached(w.Repo, w.Path)})
+					}
+				}
+			}
+		}
+		if r.ModelDir != "" {
+			continue
+		}
+		id, _, _ := strings.Cut(r.Model, "@")
+		repo := hub.Repo{Kind: hub.Model, ID: id, Revision: r.Commit}
+		for _, what := range r.parts() {
+			if !first(r.Model, what) {
+				continue
+			}
+			info, err := s.listing(ctx, repo)
+			if err != nil && !errors.Is(err, hub.ErrOffline) {
+				return nil, nil, fmt.Errorf("model %s: %w", r.Model, err)
+			}
+			var files []hub.FileInfo
+			if info != nil {
+				files = parts(info)[what]
+			}
+			if len(files) == 0 && !s.cached(repo, what) {
+				missing = append(missing, partName(r, what))
+			}
+			for _, f := range files {
+				needs = append(needs, Need{hub.Want{Repo: repo, Path: f.Path}, f.Size, s.Client.Cached(repo, f.Path)})
 			}
 		}
 	}
-	if len(out) == 0 {
-		return nil, errors.New("the specs name nothing from the hub")
+	return needs, missing, nil
+}
+
+// parts names what a run needs of its model.
+func (r *Run) parts() []string {
+	switch {
+	case r.Spec.Measure == "models":
+		return []string{"config"}
+	case r.Spec.trains() && r.Spec.Weights == "pretrained":
+		return []string{"config", "tokenizer", "weights"}
 	}
-	return out, nil
+	return []string{"config", "tokenizer"}
+}
+
+func partName(r *Run, part string) string   { return r.Model + ": " + part }
+func splitName(r *Run, split string) string { return r.Dataset + ": split " + split }
+
+// wants names all that a run needs of the hub, as Needs names what is missing.
+func (r *Run) wants() (names []string) {
+	if r.ModelDir == "" {
+		for _, p := range r.parts() {
+			names = append(names, partName(r, p))
+		}
+	}
+	if r.Data == nil {
+		for _, split := range r.Splits {
+			names = append(names, splitName(r, split))
+		}
+	}
+	return names
 }

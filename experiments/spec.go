@@ -5,10 +5,9 @@ package experiments
 import (
 	"bytes"
 	"crypto/sha256"
-	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -16,9 +15,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 )
-
-//go:embed sample/*.yaml
-var embedded embed.FS
 
 // Spec is one declarative experiment; its lists multiply into runs.
 type Spec struct {
@@ -36,6 +32,12 @@ type Spec struct {
 	// vocabulary is counted over all of them.
 	TrainSplit     string   `yaml:"train"`
 	EvaluateSplits []string `yaml:"evaluate"`
+	// Splits are what a measure that trains nothing counts; all where they are not given. "validation" of MNLI is both of its.
+	Splits []string `yaml:"splits"`
+	// Partial takes what the hub has: splits that it has not all files of are not counted, which the record says, and a run whose
+	// model or data it does not have is left out rather than failed.
+	Partial bool    `yaml:"partial"`
+	Growth  *Growth `yaml:"growth"`
 
 	Overrides []Override `yaml:"overrides"`
 	Local     Local      `yaml:"local"`
@@ -45,19 +47,10 @@ type Spec struct {
 	SHA256 string `yaml:"-"` // of the file's bytes
 }
 
-// Training is the recipe; a field that is absent keeps its default (see defaults).
-type Training struct {
-	BatchSize    *int     `yaml:"batch_size"`
-	EvalBatch    *int     `yaml:"eval_batch_size"`
-	MaxLength    *int     `yaml:"max_length"`
-	Padding      *string  `yaml:"padding"`
-	Optimizer    *string  `yaml:"optimizer"`
-	LearningRate *float64 `yaml:"learning_rate"`
-	Epochs       *int     `yaml:"epochs"`
-	MaxSteps     *int     `yaml:"max_steps"`
-	WarmupSteps  *int     `yaml:"warmup_steps"`
-	WeightDecay  *float64 `yaml:"weight_decay"`
-	ClipNorm     *float64 `yaml:"clip_norm"`
+// Growth asks for the growth curve of the vocabulary.
+type Growth struct {
+	Shuffles int `yaml:"shuffles"` // orders of the examples
+	Points   int `yaml:"points"`
 }
 
 // Override changes training values, or the seeds, of the runs whose model and dataset match its patterns (path.Match).
@@ -97,21 +90,6 @@ type SpecError struct{ msg string }
 
 func (e *SpecError) Error() string { return e.msg }
 
-// Load reads a spec from a file, or an embedded one by its name (sample).
-func Load(name string) (*Spec, error) {
-	inside := path.Join("sample", name+".yaml")
-	b, err := embedded.ReadFile(inside)
-	if err == nil {
-		name = inside
-	} else {
-		b, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return nil, &SpecError{fmt.Sprintf("spec %s: %v", name, err)}
-	}
-	return Parse(name, b)
-}
-
 // Parse reads a spec from its text; source is what errors call it.
 func Parse(source string, text []byte) (s *Spec, err error) {
 	defer func() { // the YAML library panics on some hostile input
@@ -140,23 +118,61 @@ func position(err error) string {
 	return " " + m
 }
 
+// Measures that train, and those that only count.
+var (
+	trained = []string{"memory", "accuracy", "cost"}
+	counts  = []string{"models", "vocabulary", "parameters"}
+)
+
+// trains says whether runs of the spec train a model.
+func (s *Spec) trains() bool { return slices.Contains(trained, s.Measure) }
+
 func (s *Spec) check() error {
 	if s.Name == "" || strings.ContainsAny(s.Name, "/\\ \x00") || strings.HasPrefix(s.Name, ".") {
 		return fmt.Errorf("name %q: a name without spaces and slashes is needed", s.Name)
 	}
-	for what, n := range map[string]int{"models": len(s.Models), "datasets": len(s.Datasets), "variants": len(s.Variants), "seeds": len(s.Seeds)} {
-		if n == 0 {
-			return fmt.Errorf("%s: at least one is needed", what)
-		}
+	if !slices.Contains(slices.Concat(trained, counts), s.Measure) {
+		return fmt.Errorf("measure %q is not known: use one of %s", s.Measure, strings.Join(slices.Concat(trained, counts), ", "))
 	}
-	if !slices.Contains([]string{"accuracy", "memory"}, s.Measure) {
-		return fmt.Errorf("measure %q is not known: use accuracy or memory", s.Measure)
+	s.Models = expand(s.Models, library().Models, s.Local.Models)
+	s.Datasets = expand(s.Datasets, library().Datasets, s.Local.Datasets)
+	if len(s.Models) == 0 {
+		return errors.New("models: at least one is needed")
+	}
+	if len(s.Datasets) == 0 != (s.Measure == "models") {
+		return errors.New("datasets: at least one is needed (measure models: none)")
+	}
+	if s.Seeds == nil {
+		s.Seeds = []int64{1}
+	}
+	if len(s.Seeds) == 0 {
+		return errors.New("seeds: at least one is needed")
+	}
+	if s.trains() {
+		if s.Splits != nil || s.Growth != nil || s.Partial && s.Measure != "memory" {
+			return errors.New("splits, growth and partial are of the measures that count (partial also of memory); use train and evaluate")
+		}
+		if len(s.Variants) == 0 {
+			return errors.New("variants: at least one is needed")
+		}
+	} else {
+		if s.Variants != nil || len(s.Seeds) != 1 || s.TrainSplit != "" || s.EvaluateSplits != nil || s.Weights != "" || s.Save != "" || s.Overrides != nil {
+			return errors.New("variants, seeds, train, evaluate, weights, save and overrides are of the measures that train; use splits")
+		}
+		s.Variants = []string{"baseline"}
+		if s.Measure == "parameters" {
+			s.Variants = []string{"pema"}
+		}
+		if g := s.Growth; g != nil && (g.Shuffles < 1 || g.Shuffles > 100 || g.Points < 2 || g.Points > 1000) {
+			return fmt.Errorf("growth: %d shuffles (1 to 100) and %d points (2 to 1000)", g.Shuffles, g.Points)
+		}
+		return nil
 	}
 	if s.Weights == "" {
 		s.Weights = "pretrained"
 	}
-	if s.Weights != "pretrained" {
-		return fmt.Errorf("weights %q is not known yet: use pretrained", s.Weights)
+	if s.Weights != "pretrained" && s.Weights != "random" {
+		return fmt.Errorf("weights %q is not known: use pretrained or random", s.Weights)
 	}
 	if s.Save == "" {
 		s.Save = "none"

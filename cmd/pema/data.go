@@ -66,7 +66,7 @@ type counted struct {
 }
 
 func (t *text) count(c *cobra.Command, model string, maxLength int) (*counted, error) {
-	src, done, err := source(c.ErrOrStderr())
+	src, done, err := source(c)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func encodeCommand() *cobra.Command {
 		if model == "" {
 			return usageError{errors.New("--model is needed")}
 		}
-		src, done, err := source(c.ErrOrStderr())
+		src, done, err := source(c)
 		if err != nil {
 			return err
 		}

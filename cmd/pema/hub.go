@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +23,8 @@ import (
 	"pema/experiments"
 )
 
-// source is the hub as the environment names it; done ends its progress bars.
-func source(w io.Writer) (src *experiments.Source, done func(), err error) {
+// source is the hub as the environment or --hub names it; done ends its progress bars.
+func source(c *cobra.Command) (src *experiments.Source, done func(), err error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return nil, nil, err
@@ -30,7 +33,13 @@ func source(w io.Writer) (src *experiments.Source, done func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	d := &downloads{p: terminal(w), bars: map[string]*mpb.Bar{}}
+	end := func() {}
+	if f := c.Flag("hub"); f != nil && f.Value.String() != "" {
+		if end, err = serveHub(&cfg, f.Value.String()); err != nil {
+			return nil, nil, err
+		}
+	}
+	d := &downloads{p: terminal(c.ErrOrStderr()), bars: map[string]*mpb.Bar{}}
 	if d.p != nil {
 		cfg.Progress = d.update
 	}
@@ -42,7 +51,38 @@ func source(w io.Writer) (src *experiments.Source, done func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &experiments.Source{Client: client, Pins: pins}, d.close, nil
+	return &experiments.Source{Client: client, Pins: pins}, func() { d.close(); end() }, nil
+}
+
+// serveHub makes cfg use another hub: an address, or a folder that is served as a mirror within this process. What comes from a
+// folder is cached apart, so that the user's own cache never holds it.
+func serveHub(cfg *hub.Config, place string) (end func(), err error) {
+	if strings.HasPrefix(place, "http://") || strings.HasPrefix(place, "https://") {
+		cfg.Endpoint = place
+		return func() {}, nil
+	}
+	dir, err := filepath.Abs(place)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	m, err := hub.NewMirror(dir)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	server := &http.Server{Handler: m, ReadHeaderTimeout: 10 * time.Second}
+	go server.Serve(l)
+	sum := sha256.Sum256([]byte(dir))
+	cfg.Endpoint, cfg.CacheDir = "http://"+l.Addr().String(), filepath.Join(cache, "hub-"+hex.EncodeToString(sum[:6]))
+	return func() { server.Close(); m.Close() }, nil
 }
 
 // downloads shows one bar for each file under way.
@@ -79,12 +119,13 @@ func (d *downloads) close() {
 }
 
 func fetchCommand() *cobra.Command {
-	var to, pins string
+	var to, pins, only string
 	c := &cobra.Command{Use: "fetch SPEC...", Short: "everything a spec needs, for a machine without network"}
 	c.Flags().StringVar(&to, "to", "", "folder laid out for pema mirror; else the hub cache is filled")
+	c.Flags().StringVar(&only, "only", "", onlyUsage)
 	c.Flags().StringVar(&pins, "update-pins", "", "write the newest dataset pins to this file instead")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		src, done, err := source(c.ErrOrStderr())
+		src, done, err := source(c)
 		if err != nil {
 			return err
 		}
@@ -99,17 +140,17 @@ func fetchCommand() *cobra.Command {
 		if err := specArgs(c, args); err != nil {
 			return err
 		}
-		var specs []*experiments.Spec
-		for _, a := range args {
-			s, err := experiments.Load(a)
-			if err != nil {
-				return err
-			}
-			specs = append(specs, s)
-		}
-		want, err := src.Wants(c.Context(), specs)
+		runs, err := plan(c.Context(), args, only, src)
 		if err != nil {
 			return err
+		}
+		needs, missing, err := src.Needs(c.Context(), runs)
+		if err != nil {
+			return err
+		}
+		var want []hub.Want
+		for _, n := range needs {
+			want = append(want, n.Want)
 		}
 		if to != "" {
 			err = src.Client.Collect(c.Context(), to, want)
@@ -121,6 +162,9 @@ func fetchCommand() *cobra.Command {
 		}
 		done()
 		fmt.Fprintf(c.ErrOrStderr(), "pema: %d files are there\n", len(want))
+		if len(missing) > 0 {
+			return fmt.Errorf("the hub does not have %s", strings.Join(missing, "; "))
+		}
 		return nil
 	}
 	return c

@@ -36,6 +36,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		Use: "pema", Short: "fine-tune with only the embedding rows that your data uses",
 		SilenceErrors: true, SilenceUsage: true,
 	}
+	root.PersistentFlags().String("hub", "", "another hub: its address, or a folder laid out as one (else HF_ENDPOINT)")
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,94 +26,76 @@ const defaultOut = "results/out"
 
 func specArgs(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return usageError{errors.New("name at least one spec: a file, or the embedded one: sample")}
+		return usageError{fmt.Errorf("name at least one spec: a file, an embedded one (%s) or a profile (%s)",
+			strings.Join(experiments.Names(), ", "), strings.Join(experiments.Profiles(), ", "))}
 	}
 	return nil
 }
 
-func plan(ctx context.Context, names []string, src *experiments.Source) ([]*experiments.Run, error) {
+// plan makes the runs of specs; only (key=value,...) chooses from them.
+func plan(ctx context.Context, names []string, only string, src *experiments.Source) ([]*experiments.Run, error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return nil, err
 	}
+	chosen, err := experiments.Only(only)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	specs, err := experiments.LoadAll(names)
+	if err != nil {
+		return nil, err
+	}
 	var runs []*experiments.Run
-	for _, n := range names {
-		s, err := experiments.Load(n)
-		if err != nil {
-			return nil, err
-		}
+	for _, s := range specs {
 		r, err := experiments.Plan(ctx, s, cache, src)
 		if err != nil {
 			return nil, err
 		}
-		runs = append(runs, r...)
+		for _, r := range r {
+			if chosen(r) {
+				runs = append(runs, r)
+			}
+		}
+	}
+	if len(runs) == 0 {
+		return nil, usageError{fmt.Errorf("--only %s: none of the runs is meant", only)}
 	}
 	return runs, nil
 }
 
-func planCommand() *cobra.Command {
-	var out string
-	var asJSON bool
-	c := &cobra.Command{Use: "plan SPEC...", Short: "what would run, and what is done", Args: specArgs}
-	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
-	c.Flags().BoolVar(&asJSON, "json", false, "for programs")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		src, done, err := source(c.ErrOrStderr())
-		if err != nil {
-			return err
-		}
-		defer done()
-		runs, err := plan(c.Context(), args, src)
-		if err != nil {
-			return err
-		}
-		store, err := results.Open(out)
-		if err != nil {
-			return err
-		}
-		type row struct {
-			ID      string `json:"id"`
-			Spec    string `json:"spec"`
-			Model   string `json:"model"`
-			Dataset string `json:"dataset"`
-			Variant string `json:"variant"`
-			Seed    int64  `json:"seed"`
-			State   string `json:"state"`
-		}
-		rows := []row{}
-		for _, r := range runs {
-			state := "missing"
-			if store.Has(r.ID) {
-				state = "done"
-			} else if rec, err := store.Read(r.ID); err == nil {
-				state = string(rec.State)
-			}
-			rows = append(rows, row{r.ID, r.Spec.Name, r.Model, r.Dataset, r.Variant, r.Seed, state})
-		}
-		if asJSON {
-			e := json.NewEncoder(c.OutOrStdout())
-			e.SetIndent("", "  ")
-			return e.Encode(map[string]any{"runs": rows, "downloads": []string{}})
-		}
-		for _, r := range rows {
-			fmt.Fprintf(c.OutOrStdout(), "%s  %-8s %-20s %-16s %-9s seed %d\n", r.ID, r.State, r.Model, r.Dataset, r.Variant, r.Seed)
-		}
-		return nil
-	}
-	return c
-}
+const onlyUsage = "key=pattern,... of id, spec, model, dataset, variant, seed"
 
 func runCommand() *cobra.Command {
-	var out, device string
+	var out, device, only string
+	var jobs int
+	var worker bool
 	c := &cobra.Command{Use: "run SPEC...", Short: "run what is missing, then report", Args: specArgs}
 	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
 	c.Flags().StringVar(&device, "device", "auto", "auto, cpu or cuda:N")
+	c.Flags().StringVar(&only, "only", "", onlyUsage)
+	c.Flags().IntVar(&jobs, "jobs", 1, "processes that share the runs; with CUDA one for each device")
+	c.Flags().BoolVar(&worker, "worker", false, "leave the report to another process")
+	c.Flag("worker").Hidden = true
 	c.RunE = func(c *cobra.Command, args []string) error {
-		w, err := prepare(c, args, out, device)
+		if jobs < 1 {
+			return usageError{errors.New("--jobs starts at 1")}
+		}
+		if jobs > 1 {
+			return runJobs(c, args, out, device, only, jobs)
+		}
+		w, err := prepare(c, args, out, device, only)
 		if err != nil {
 			return err
 		}
 		defer w.close()
+		look, err := experiments.Look(c.Context(), w.runs, w.runner.Store, nil, w.runner.Device)
+		if err != nil {
+			return err
+		}
+		for _, warning := range look.Warnings {
+			w.log("warning: %s", warning)
+		}
 		bars := newBars(c.ErrOrStderr())
 		w.runner.Progress = bars.step
 		sum, err := w.runner.Run(c.Context(), w.runs)
@@ -121,16 +103,34 @@ func runCommand() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("%w: %d runs done, %d were there; what is recorded stays, the same command goes on", err, sum.Done, sum.Skipped)
 		}
-		w.log("%d runs done, %d were there, %d failed", sum.Done, sum.Skipped, sum.Failed)
-		if err := writeReport(c.OutOrStdout(), w.log, w.runner.Store); err != nil {
-			return err
+		if worker {
+			return failures(w.log, sum, w.runner.Store)
 		}
-		if sum.Failed > 0 {
-			return fmt.Errorf("%d runs failed: their records in %s say why", sum.Failed, w.runner.Store.Dir())
-		}
-		return nil
+		return finish(c, w.log, sum, w.runner.Store)
 	}
 	return c
+}
+
+// finish reports on an output folder and says what failed.
+func finish(c *cobra.Command, log func(string, ...any), sum experiments.Summary, store *results.Store) error {
+	log("%d runs done, %d were there, %d failed", sum.Done, sum.Skipped, sum.Failed)
+	if sum.Absent > 0 {
+		log("%d runs need what the hub does not have: they are left out", sum.Absent)
+	}
+	if err := writeReport(c.OutOrStdout(), log, store); err != nil {
+		return err
+	}
+	return failures(log, sum, store)
+}
+
+func failures(log func(string, ...any), sum experiments.Summary, store *results.Store) error {
+	if sum.Failed == 0 {
+		return nil
+	}
+	for _, f := range sum.Failures {
+		log("failed: %s", f)
+	}
+	return fmt.Errorf("%d runs failed: their records in %s say why; the same command tries them again", sum.Failed, store.Dir())
 }
 
 // work is what executing specs needs.
@@ -143,13 +143,13 @@ type work struct {
 
 // prepare plans specs for a device and an output folder. The device is looked for first, since CUDA must be loaded before
 // anything else uses libtorch.
-func prepare(c *cobra.Command, specs []string, out, device string) (*work, error) {
+func prepare(c *cobra.Command, specs []string, out, device, only string) (*work, error) {
 	runtime.LockOSThread() // for good: libtorch keeps state by thread
 	d, err := pickDevice(device)
 	if err != nil {
 		return nil, err
 	}
-	src, done, err := source(c.ErrOrStderr())
+	src, done, err := source(c)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +157,14 @@ func prepare(c *cobra.Command, specs []string, out, device string) (*work, error
 		done()
 		return nil, err
 	}
-	runs, err := plan(c.Context(), specs, src)
+	runs, err := plan(c.Context(), specs, only, src)
 	if err != nil {
 		return fail(err)
 	}
 	store, err := results.Open(out)
+	if err == nil {
+		err = store.Writable()
+	}
 	if err != nil {
 		return fail(err)
 	}

@@ -62,7 +62,7 @@ func New(cfg Config) (*Client, error) {
 		cfg:   cfg,
 		cache: cache{root: cfg.CacheDir, copies: cfg.Copies},
 		host:  u,
-		free:  freeSpace,
+		free:  FreeSpace,
 		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // redirects are followed by fetch, which knows what may be sent where
 		}},

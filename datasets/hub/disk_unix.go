@@ -4,8 +4,8 @@ package hub
 
 import "syscall"
 
-// freeSpace is the number of bytes that a user may still write below dir.
-func freeSpace(dir string) (uint64, error) {
+// FreeSpace is the number of bytes that a user may still write below dir.
+func FreeSpace(dir string) (uint64, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return 0, err

@@ -11,6 +11,8 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -119,4 +121,36 @@ func (d Device) ResetPeak() error {
 		return fmt.Errorf("memory of %s: %w", d, lastError())
 	}
 	return nil
+}
+
+// Free is the memory of the device in bytes that nobody uses; 0 where it is not known.
+func (d Device) Free() int64 {
+	if d.index < 0 {
+		b, _ := os.ReadFile("/proc/meminfo")
+		for line := range strings.Lines(string(b)) {
+			var kib int64
+			if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); n == 1 {
+				return kib << 10
+			}
+		}
+		return 0
+	}
+	out, err := exec.Command("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", strconv.Itoa(d.index)).Output()
+	if err != nil {
+		return 0
+	}
+	mib, _ := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+	return mib << 20
+}
+
+// CUDADevices counts the CUDA devices that libtorch sees; 0 where it has no CUDA.
+func CUDADevices() int {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	path := C.CString("")
+	defer C.free(unsafe.Pointer(path))
+	if C.pm_cuda_load(path) != 0 {
+		return 0
+	}
+	return max(0, int(C.pm_cuda_count()))
 }
