@@ -72,8 +72,10 @@ func Look(ctx context.Context, runs []*Run, store *results.Store, src *Source, d
 			x.Blocked = r.Blocked.Error()
 		}
 		if rec, ok := l.recorded[r.ID]; ok {
-			x.State = "failed"
-			if rec.State != results.Failed {
+			switch rec.State {
+			case results.Failed:
+				x.State = "failed"
+			case results.Done, results.OutOfMemory:
 				x.State = "done"
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -145,8 +146,11 @@ func (p *planner) models(ctx context.Context) ([]*Run, error) {
 		})
 	}
 	_ = group.Wait()
-	if i := slices.IndexFunc(out, func(r *Run) bool { return r.Blocked == nil }); i < 0 {
-		return nil, out[0].Blocked
+	if slices.IndexFunc(out, func(r *Run) bool { return r.Blocked == nil }) < 0 {
+		if err := out[0].Blocked; errors.Is(err, hub.ErrNotFound) || errors.Is(err, hub.ErrDenied) || errors.Is(err, hub.ErrOffline) || ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w; hint: is the hub reached from here? --hub names a mirror or a folder, HF_HUB_OFFLINE=1 takes what is in the cache", out[0].Blocked)
 	}
 	return out, ctx.Err()
 }

@@ -134,11 +134,13 @@ func (x *Runner) one(ctx context.Context, r *Run, place string, begin time.Time,
 		if strings.Contains(err.Error(), "out of memory") {
 			rec.State = results.OutOfMemory
 		}
-		x.log("failed: %v", err)
 		if r.Spec.Partial && errors.Is(err, hub.ErrNotFound) {
-			sum.Absent++ // asked for where it is there
+			rec.State = results.Absent
+			sum.Absent++
+			x.log("left out: %v", err)
 		} else {
 			sum.fail(r, rec)
+			x.log("failed: %v", err)
 		}
 	}
 	if err := x.Store.Write(rec); err != nil {
@@ -180,7 +182,7 @@ func (c *clock) lap() float64 {
 	t := c.now()
 	d := t.Sub(c.last).Seconds()
 	c.last = t
-	return d
+	return max(0, d) // a clock may be set back
 }
 
 // data opens the run's dataset.

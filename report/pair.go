@@ -180,6 +180,8 @@ func missing(side map[int64]*results.Record) Cell {
 				c.Text = "failed"
 			}
 			c.Notes = append(c.Notes, "failed: "+brief(r.Error, 120))
+		case results.Absent:
+			c.Notes = append(c.Notes, "not run: "+brief(r.Error, 120))
 		case results.Done:
 			if c.Text == "not run" {
 				c.Text = "not measured"

@@ -305,6 +305,9 @@ func (s *section) summary(checks []Check) string {
 	if n := state[results.Failed]; n > 0 {
 		out += fmt.Sprintf(", %d failed", n)
 	}
+	if n := state[results.Absent]; n > 0 {
+		out += fmt.Sprintf(", %d not run (not at the hub)", n)
+	}
 	var same, known int
 	for _, p := range s.pairs {
 		if c := sameLosses(p); c.Mark != Missing {

@@ -116,7 +116,7 @@ func (r *Record) Validate() error {
 		return err
 	}
 	switch r.State {
-	case Done, Failed, OutOfMemory:
+	case Done, Failed, OutOfMemory, Absent:
 	default:
 		return fmt.Errorf("unknown state %q", r.State)
 	}

@@ -14,6 +14,7 @@ const (
 	Done        State = "done"
 	Failed      State = "failed"
 	OutOfMemory State = "out_of_memory" // "does not fit": an outcome, not an error
+	Absent      State = "absent"        // not run: the hub does not have what it needs, and the spec takes what is there
 )
 
 // Record is everything that one run was given and measured. Bytes are bytes, times are seconds, shares are 0..1.

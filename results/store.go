@@ -62,8 +62,8 @@ func (s *Store) Read(id string) (*Record, error) {
 	return r, nil
 }
 
-// Has says whether the run needs no repeating: its record is whole and it ended as done or as not fitting. A failed run is
-// tried again.
+// Has says whether the run needs no repeating: its record is whole and it ended as done or as not fitting. A failed run, or one
+// whose inputs were absent, is tried again.
 func (s *Store) Has(id string) bool {
 	r, err := s.Read(id)
 	return err == nil && (r.State == Done || r.State == OutOfMemory)
