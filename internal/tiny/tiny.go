@@ -77,7 +77,7 @@ func Model(t testing.TB, dir, family string) {
 	weights(t, filepath.Join(dir, "model.safetensors"), f)
 }
 
-const positions = 40
+const positions = 32
 
 var sizes = map[string]any{"hidden_size": Hidden, "num_hidden_layers": Layers, "num_attention_heads": 4, "intermediate_size": Inner,
 	"max_position_embeddings": positions, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
