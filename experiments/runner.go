@@ -210,11 +210,11 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 		Padding: r.Training.Padding, Optimizer: form, LearningRate: r.Training.LearningRate, Epochs: int(r.Training.Epochs),
 		MaxSteps: r.Training.MaxSteps, WarmupSteps: r.Training.WarmupSteps, WeightDecay: r.Training.WeightDecay,
 		ClipNorm: r.Training.ClipNorm, OrderSeed: rec.Seeds.Order, DropoutSeed: rec.Seeds.Dropout}
-	out, err := finetune.Train(ctx, m, x.Device, encoded[r.Train], recipe, func(step, total int, loss float64) {
+	out, err := finetune.Train(ctx, m, x.Device, encoded[r.Train], recipe, finetune.Hooks{Progress: func(step, total int, loss float64) {
 		if x.Progress != nil {
 			x.Progress(r, step, total, loss)
 		}
-	})
+	}})
 	if err != nil {
 		return err
 	}
