@@ -98,7 +98,15 @@ func (t *Tensor) Item() (float64, error) {
 	return float64(v), nil
 }
 
-// Divide is x / by.
-func (s *Scope) Divide(x *Tensor, by float64) *Tensor {
-	return s.op("divide", func() (*ts.Tensor, error) { return x.t.DivScalar(ts.FloatScalar(by), false) }, x)
+// Uniform fills the tensor with libtorch's generator, evenly from low to high.
+func (t *Tensor) Uniform(low, high float64) error {
+	if C.pm_uniform(t.t.Ctensor(), C.double(low), C.double(high)) != 0 {
+		return fmt.Errorf("uniform: %w", lastError())
+	}
+	return nil
+}
+
+// Scale is x * by.
+func (s *Scope) Scale(x *Tensor, by float64) *Tensor {
+	return s.op("scale", func() (*ts.Tensor, error) { return x.t.MulScalar(ts.FloatScalar(by), false) }, x)
 }

@@ -3,6 +3,7 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <utility>
 
 namespace {
 at::Device device_of(int index) { return index < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index)); }
@@ -33,7 +34,11 @@ void *pm_detach(void *t, int leaf) {
   PM_TRY(auto x = ten(t).detach(); if (leaf) x.requires_grad_(true); return new at::Tensor(x);)
   return nullptr;
 }
-int pm_backward(void *t, void *gradient) { PM_TRY(torch::autograd::backward({ten(t)}, {ten(gradient)}); return 0;) return -1; }
+int pm_backward_from(void *t, void *leaf) {
+  PM_TRY(auto g = std::exchange(ten(leaf).mutable_grad(), {}); if (g.defined()) torch::autograd::backward({ten(t)}, {g}); return 0;)
+  return -1;
+}
+int pm_uniform(void *t, double low, double high) { PM_TRY(at::NoGradGuard ng; ten(t).uniform_(low, high); return 0;) return -1; }
 int pm_same(void *a, void *b) { PM_TRY(return at::equal(ten(a), ten(b));) return -1; }
 int pm_item(void *t, double *value) { PM_TRY(*value = ten(t).item<double>(); return 0;) return -1; }
 }

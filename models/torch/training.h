@@ -11,7 +11,8 @@ void pm_tf32(int on);
 int pm_copy(void *to, void *from);               // across devices, no gradient
 void *pm_to(void *t, int device);                // does not wait for the device
 void *pm_detach(void *t, int leaf);              // same memory, no history; leaf: collects gradients
-int pm_backward(void *t, void *gradient);
+int pm_backward_from(void *t, void *leaf);       // with the leaf's gradient, which it takes; nothing where there is none
+int pm_uniform(void *t, double low, double high);
 int pm_same(void *a, void *b);                   // bit for bit; < 0: error
 int pm_item(void *t, double *value);
 #ifdef __cplusplus
