@@ -38,7 +38,7 @@ func (x *Runner) count(ctx context.Context, r *Run, rec *results.Record) error {
 	if err != nil {
 		return err
 	}
-	data, err := x.data(ctx, r, r.Splits)
+	data, err := x.dataset(ctx, r, r.Splits)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ type Run struct {
 	Train    string        // split; "": nothing is trained
 	Evaluate []string      // splits
 	Splits   []string      // all that are counted
+	Also     []string      // other datasets whose Evaluate splits are evaluated, and counted, too
 	Without  []string      // splits that a partial count leaves out, since the hub has not all their files
 	Variant  string
 	Seed     int64
@@ -195,6 +196,11 @@ func (p *planner) data(ctx context.Context, r *Run) error {
 			r.Evaluate = named([]string{"validation"}, have)
 		}
 		r.Splits = append([]string{r.Train}, r.Evaluate...)
+		for _, name := range s.EvaluateOn {
+			if name != r.Dataset {
+				r.Also = append(r.Also, name)
+			}
+		}
 	} else if r.Splits = named(s.Splits, have); len(r.Splits) == 0 {
 		r.Splits = have
 	}
@@ -222,6 +228,13 @@ func (p *planner) data(ctx context.Context, r *Run) error {
 	want, err := datasets.Wants(r.Dataset, r.Splits, pins)
 	if err != nil {
 		return &SpecError{fmt.Sprintf("spec %s: %v", s.Source, err)}
+	}
+	for _, name := range r.Also {
+		w, err := datasets.Wants(name, r.Evaluate, pins)
+		if err != nil {
+			return &SpecError{fmt.Sprintf("spec %s: evaluate_on: %v", s.Source, err)}
+		}
+		want = append(want, w...)
 	}
 	for _, w := range want {
 		r.Inputs = append(r.Inputs, results.Input{Role: "data", Name: w.Repo.ID + "/" + w.Path, Size: w.Pin.Size, SHA256: cmp.Or(w.Pin.SHA256, w.Repo.Revision)})
@@ -269,7 +282,8 @@ func (r *Run) identity() string {
 		Measure     string
 		Splits      []string
 		Growth      *Growth
-	}{resultVersion, r.Spec.Name, r.Model, r.Dataset, data, r.Variant, r.Seed, r.Training, r.Inputs, r.Spec.Save, r.Train, r.Evaluate, measured(r.Spec), r.Splits, r.Spec.Growth})
+		Also        []string
+	}{resultVersion, r.Spec.Name, r.Model, r.Dataset, data, r.Variant, r.Seed, r.Training, r.Inputs, r.Spec.Save, r.Train, r.Evaluate, measured(r.Spec), r.Splits, r.Spec.Growth, r.Also})
 	if err != nil {
 		panic(err) // plain values only
 	}

@@ -28,6 +28,8 @@ type Runner struct {
 	Progress func(r *Run, step, total int, loss float64)
 	// Log is told in one line what happens; may be nil.
 	Log func(format string, args ...any)
+	// CheckpointEvery is how often a training is saved, so that it can go on after a kill; 0: when it is interrupted only.
+	CheckpointEvery time.Duration
 
 	lastDir       string // of the tokenizer that is kept
 	lastTokenizer *tokenizer.Tokenizer
@@ -146,6 +148,9 @@ func (x *Runner) one(ctx context.Context, r *Run, place string, begin time.Time,
 	if err := x.Store.Write(rec); err != nil {
 		return fmt.Errorf("record of run %s: %w", r.ID, err)
 	}
+	if rec.State == results.Done && r.Spec.trains() {
+		return x.checkpoint(r).Remove()
+	}
 	return nil
 }
 
@@ -185,8 +190,8 @@ func (c *clock) lap() float64 {
 	return max(0, d) // a clock may be set back
 }
 
-// data opens the run's dataset.
-func (x *Runner) data(ctx context.Context, r *Run, splits []string) (*datasets.Dataset, error) {
+// dataset opens the run's dataset.
+func (x *Runner) dataset(ctx context.Context, r *Run, splits []string) (*datasets.Dataset, error) {
 	if r.Data != nil {
 		return datasets.OpenFile(ctx, r.Data.File, datasets.Columns{Text: r.Data.Text, Pair: r.Data.Pair, Label: r.Data.Label},
 			datasets.FileOptions{LabelAbove: r.Data.LabelAbove, Validation: r.Data.Validation})

@@ -196,27 +196,25 @@ func (s *Source) Needs(ctx context.Context, runs []*Run) (needs []Need, missing 
 			}
 			continue
 		}
-		if r.Data == nil && r.Dataset != "" {
-			for _, split := range r.Splits {
-				if !first(r.Dataset, split) {
-					continue
-				}
-				wants, err := datasets.Wants(r.Dataset, []string{split}, s.Pins)
-				if err != nil {
-					return nil, nil, err
-				}
-				have, _, err := s.Have(ctx, r.Dataset, []string{split})
-				if err != nil {
-					return nil, nil, err
-				}
-				if len(have) == 0 {
-					missing = append(missing, splitName(r, split))
-					continue
-				}
-				for _, w := range wants {
-					if first("file", w.Repo.ID, w.Path) {
-						needs = append(needs, Need{w, cmp.Or(w.Pin.Size, -1), s.Client.Cached(w.Repo, w.Path)})
-					}
+		for _, d := range r.reads() {
+			if !first(d[0], d[1]) {
+				continue
+			}
+			wants, err := datasets.Wants(d[0], d[1:], s.Pins)
+			if err != nil {
+				return nil, nil, err
+			}
+			have, _, err := s.Have(ctx, d[0], d[1:])
+			if err != nil {
+				return nil, nil, err
+			}
+			if len(have) == 0 {
+				missing = append(missing, splitName(d))
+				continue
+			}
+			for _, w := range wants {
+				if first("file", w.Repo.ID, w.Path) {
+					needs = append(needs, Need{w, cmp.Or(w.Pin.Size, -1), s.Client.Cached(w.Repo, w.Path)})
 				}
 			}
 		}
@@ -259,8 +257,23 @@ func (r *Run) parts() []string {
 	return []string{"config", "tokenizer"}
 }
 
-func partName(r *Run, part string) string   { return r.Model + ": " + part }
-func splitName(r *Run, split string) string { return r.Dataset + ": split " + split }
+// reads lists the registered datasets and splits that a run reads.
+func (r *Run) reads() (out [][]string) {
+	if r.Data == nil {
+		for _, split := range r.Splits {
+			out = append(out, []string{r.Dataset, split})
+		}
+	}
+	for _, d := range r.Also {
+		for _, split := range r.Evaluate {
+			out = append(out, []string{d, split})
+		}
+	}
+	return out
+}
+
+func partName(r *Run, part string) string { return r.Model + ": " + part }
+func splitName(d []string) string         { return d[0] + ": split " + d[1] }
 
 // wants names all that a run needs of the hub, as Needs names what is missing.
 func (r *Run) wants() (names []string) {
@@ -269,10 +282,8 @@ func (r *Run) wants() (names []string) {
 			names = append(names, partName(r, p))
 		}
 	}
-	if r.Data == nil {
-		for _, split := range r.Splits {
-			names = append(names, splitName(r, split))
-		}
+	for _, d := range r.reads() {
+		names = append(names, splitName(d))
 	}
 	return names
 }

@@ -32,6 +32,8 @@ type Spec struct {
 	// vocabulary is counted over all of them.
 	TrainSplit     string   `yaml:"train"`
 	EvaluateSplits []string `yaml:"evaluate"`
+	// EvaluateOn are further datasets of the registry whose evaluate splits are measured (and counted) too: zero-shot transfer.
+	EvaluateOn []string `yaml:"evaluate_on"`
 	// Splits are what a measure that trains nothing counts; all where they are not given. "validation" of MNLI is both of its.
 	Splits []string `yaml:"splits"`
 	// Partial takes what the hub has: splits that it has not all files of are not counted, which the record says, and a run whose
@@ -136,6 +138,7 @@ func (s *Spec) check() error {
 	}
 	s.Models = expand(s.Models, library().Models, s.Local.Models)
 	s.Datasets = expand(s.Datasets, library().Datasets, s.Local.Datasets)
+	s.EvaluateOn = expand(s.EvaluateOn, library().Datasets, map[string]bool{})
 	if len(s.Models) == 0 {
 		return errors.New("models: at least one is needed")
 	}
@@ -156,8 +159,8 @@ func (s *Spec) check() error {
 			return errors.New("variants: at least one is needed")
 		}
 	} else {
-		if s.Variants != nil || len(s.Seeds) != 1 || s.TrainSplit != "" || s.EvaluateSplits != nil || s.Weights != "" || s.Save != "" || s.Overrides != nil {
-			return errors.New("variants, seeds, train, evaluate, weights, save and overrides are of the measures that train; use splits")
+		if s.Variants != nil || len(s.Seeds) != 1 || s.TrainSplit != "" || s.EvaluateSplits != nil || s.EvaluateOn != nil || s.Weights != "" || s.Save != "" || s.Overrides != nil {
+			return errors.New("variants, seeds, train, evaluate, evaluate_on, weights, save and overrides are of the measures that train; use splits")
 		}
 		s.Variants = []string{"baseline"}
 		if s.Measure == "parameters" {

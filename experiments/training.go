@@ -21,6 +21,13 @@ type Training struct {
 	WarmupSteps  *int     `yaml:"warmup_steps"`
 	WeightDecay  *float64 `yaml:"weight_decay"`
 	ClipNorm     *float64 `yaml:"clip_norm"`
+
+	Accumulation  *int     `yaml:"gradient_accumulation"` // batches a step
+	WarmupRatio   *float64 `yaml:"warmup_ratio"`          // of all steps
+	GroupByLength *bool    `yaml:"group_by_length"`
+	Precision     *string  `yaml:"precision"` // fp32 or bf16
+	TF32          *bool    `yaml:"tf32"`      // CUDA only
+	EachEpoch     *bool    `yaml:"evaluate_each_epoch"`
 }
 
 // over is t with the fields that o gives.
@@ -28,6 +35,8 @@ func (t Training) over(o Training) Training {
 	t.BatchSize, t.EvalBatch, t.MaxLength = cmp.Or(o.BatchSize, t.BatchSize), cmp.Or(o.EvalBatch, t.EvalBatch), cmp.Or(o.MaxLength, t.MaxLength)
 	t.Padding, t.Optimizer = cmp.Or(o.Padding, t.Padding), cmp.Or(o.Optimizer, t.Optimizer)
 	t.LearningRate, t.Epochs, t.MaxSteps = cmp.Or(o.LearningRate, t.LearningRate), cmp.Or(o.Epochs, t.Epochs), cmp.Or(o.MaxSteps, t.MaxSteps)
+	t.Accumulation, t.WarmupRatio, t.GroupByLength = cmp.Or(o.Accumulation, t.Accumulation), cmp.Or(o.WarmupRatio, t.WarmupRatio), cmp.Or(o.GroupByLength, t.GroupByLength)
+	t.Precision, t.TF32, t.EachEpoch = cmp.Or(o.Precision, t.Precision), cmp.Or(o.TF32, t.TF32), cmp.Or(o.EachEpoch, t.EachEpoch)
 	t.WarmupSteps, t.WeightDecay, t.ClipNorm = cmp.Or(o.WarmupSteps, t.WarmupSteps), cmp.Or(o.WeightDecay, t.WeightDecay), cmp.Or(o.ClipNorm, t.ClipNorm)
 	return t
 }
@@ -45,7 +54,9 @@ func (t Training) recipe(weights string) (results.Training, error) {
 		Weights: weights, BatchSize: value(t.BatchSize, 8), EvalBatch: value(t.EvalBatch, 8), MaxLength: value(t.MaxLength, 128),
 		Padding: value(t.Padding, "max_length"), Optimizer: value(t.Optimizer, "adamw-loop"), LearningRate: value(t.LearningRate, 5e-5),
 		Epochs: float64(value(t.Epochs, 3)), MaxSteps: value(t.MaxSteps, 0), WarmupSteps: value(t.WarmupSteps, 0),
-		WeightDecay: value(t.WeightDecay, 0), ClipNorm: value(t.ClipNorm, 1), Precision: "fp32",
+		WeightDecay: value(t.WeightDecay, 0), ClipNorm: value(t.ClipNorm, 1), Precision: value(t.Precision, "fp32"),
+		Accumulation: value(t.Accumulation, 0), WarmupRatio: value(t.WarmupRatio, 0), GroupByLength: value(t.GroupByLength, false),
+		TF32: value(t.TF32, false), EachEpoch: value(t.EachEpoch, false),
 	}
 	switch {
 	case r.BatchSize < 1 || r.EvalBatch < 1 || r.Epochs < 1 || r.MaxSteps < 0 || r.WarmupSteps < 0:
@@ -57,7 +68,13 @@ func (t Training) recipe(weights string) (results.Training, error) {
 	case !(r.LearningRate > 0) || r.WeightDecay < 0 || r.ClipNorm < 0:
 		return r, fmt.Errorf("training: learning_rate must be above 0, weight_decay and clip_norm not below")
 	}
+	if r.Accumulation < 0 || r.WarmupRatio < 0 || r.WarmupRatio > 1 {
+		return r, fmt.Errorf("training: gradient_accumulation must not be below 0, warmup_ratio not outside 0 to 1")
+	}
 	_, err := torch.ParseForm(r.Optimizer)
+	if err == nil {
+		_, err = torch.ParsePrecision(r.Precision)
+	}
 	return r, err
 }
 

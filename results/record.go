@@ -90,9 +90,11 @@ type Training struct {
 	ClipNorm     float64 `json:"clip_norm"`
 	Precision    string  `json:"precision"` // fp32, bf16
 
-	Accumulation  int  `json:"gradient_accumulation,omitempty"` // batches a step; 0 is 1
-	GroupByLength bool `json:"group_by_length,omitempty"`
-	TF32          bool `json:"tf32,omitempty"`
+	Accumulation  int     `json:"gradient_accumulation,omitempty"` // batches a step; 0 is 1
+	WarmupRatio   float64 `json:"warmup_ratio,omitempty"`
+	GroupByLength bool    `json:"group_by_length,omitempty"`
+	TF32          bool    `json:"tf32,omitempty"`
+	EachEpoch     bool    `json:"evaluate_each_epoch,omitempty"`
 }
 
 // Seeds are the three seeds derived from the run's seed.
@@ -166,10 +168,17 @@ type Parameters struct {
 type Memory struct {
 	PeakAllocated int64            `json:"peak_allocated"` // blocks rounded up to 512 bytes, as CUDA's caching allocator does
 	PeakReserved  int64            `json:"peak_reserved,omitempty"`
-	Phase         string           `json:"phase"`  // where the peak was: forward, backward, clip, step
-	Phases        map[string]int64 `json:"phases"` // peak of each phase
-	Ledger        Ledger           `json:"ledger"` // sums to PeakAllocated exactly
+	Phase         string           `json:"phase"`            // where the peak was: forward, backward, clip, step
+	Phases        map[string]int64 `json:"phases"`           // peak of each phase
+	Stages        map[string]Stage `json:"stages,omitempty"` // first step, steady step, evaluation, checkpoint
+	Ledger        Ledger           `json:"ledger"`           // sums to PeakAllocated exactly
 	Forecast      *Forecast        `json:"forecast,omitempty"`
+}
+
+// Stage is the most memory that a part of the run took, in bytes.
+type Stage struct {
+	Allocated int64 `json:"allocated"`
+	Reserved  int64 `json:"reserved,omitempty"` // CUDA only
 }
 
 // Ledger explains every byte at the moment of the peak.

@@ -62,7 +62,7 @@ func run(dir string, batch, length, steps, threads int, optimizer string) error 
 		e.Labels = append(e.Labels, float32(r.IntN(2)))
 	}
 	out, err := finetune.Train(context.Background(), m, torch.CPU, e, finetune.Recipe{BatchSize: batch, EvalBatch: batch, MaxLength: length,
-		Padding: "max_length", Optimizer: form, LearningRate: 2e-5, Epochs: steps + 2, ClipNorm: 1}, nil)
+		Padding: "max_length", Optimizer: form, LearningRate: 2e-5, Epochs: steps + 2, ClipNorm: 1}, finetune.Hooks{})
 	if err != nil {
 		return err
 	}

@@ -70,11 +70,13 @@ func runCommand() *cobra.Command {
 	var out, device, only string
 	var jobs int
 	var worker bool
+	var every time.Duration
 	c := &cobra.Command{Use: "run SPEC...", Short: "run what is missing, then report", Args: specArgs}
 	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
 	c.Flags().StringVar(&device, "device", "auto", "auto, cpu or cuda:N")
 	c.Flags().StringVar(&only, "only", "", onlyUsage)
 	c.Flags().IntVar(&jobs, "jobs", 1, "processes that share the runs; with CUDA one for each device")
+	c.Flags().DurationVar(&every, "checkpoint-every", 5*time.Minute, "how often a training is saved, to go on from there after a kill; 0: when interrupted only")
 	c.Flags().BoolVar(&worker, "worker", false, "leave the report to another process")
 	c.Flag("worker").Hidden = true
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -82,7 +84,7 @@ func runCommand() *cobra.Command {
 			return usageError{errors.New("--jobs starts at 1")}
 		}
 		if jobs > 1 {
-			return runJobs(c, args, out, device, only, jobs)
+			return runJobs(c, args, out, device, only, jobs, every)
 		}
 		w, err := prepare(c, args, out, device, only)
 		if err != nil {
@@ -97,7 +99,7 @@ func runCommand() *cobra.Command {
 			w.log("warning: %s", warning)
 		}
 		bars := newBars(c.ErrOrStderr())
-		w.runner.Progress = bars.step
+		w.runner.Progress, w.runner.CheckpointEvery = bars.step, every
 		sum, err := w.runner.Run(c.Context(), w.runs)
 		bars.close()
 		if err != nil {

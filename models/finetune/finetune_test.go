@@ -83,7 +83,7 @@ func corpus() *datasets.Encoded {
 	return e
 }
 
-func train(t *testing.T, w published, data *datasets.Encoded, padding int64, r Recipe, progress func(int, int, float64)) (*Outcome, []float32) {
+func train(t *testing.T, w published, data *datasets.Encoded, padding int64, r Recipe, h Hooks) (*Outcome, []float32) {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -96,7 +96,7 @@ func train(t *testing.T, w published, data *datasets.Encoded, padding int64, r R
 		t.Fatal(err)
 	}
 	defer m.Close()
-	out, err := Train(context.Background(), m, torch.CPU, data, r, progress)
+	out, err := Train(context.Background(), m, torch.CPU, data, r, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestPEMAIsBitIdentical(t *testing.T) {
 	for _, form := range []torch.Form{torch.Loop, torch.Foreach, torch.Fused} {
 		r := Recipe{BatchSize: 8, EvalBatch: 8, MaxLength: 16, Padding: "max_length", Optimizer: form, LearningRate: 1e-2, Epochs: 2, ClipNorm: 0.5, OrderSeed: 1, DropoutSeed: 2}
 		data := corpus()
-		base, full := train(t, published{cfg: tiny}, data, 0, r, nil)
+		base, full := train(t, published{cfg: tiny}, data, 0, r, Hooks{})
 		used := slices.Clone(data.IDs)
 		slices.Sort(used)
 		sel, err := pema.Select(slices.Compact(used), []int32{0}, int64(tiny.VocabSize))
@@ -124,7 +124,7 @@ func TestPEMAIsBitIdentical(t *testing.T) {
 			t.Fatal(err)
 		}
 		pad, _ := sel.Map(0)
-		got, rows := train(t, published{cfg: tiny, rows: sel.IDs}, &small, int64(pad), r, nil)
+		got, rows := train(t, published{cfg: tiny, rows: sel.IDs}, &small, int64(pad), r, Hooks{})
 		if !slices.Equal(base.Losses, got.Losses) || !slices.Equal(base.GradNorms, got.GradNorms) {
 			t.Errorf("form %d: losses or gradient norms differ", form)
 		}
@@ -155,7 +155,7 @@ func TestStepsLeakNothing(t *testing.T) {
 	}
 	r := Recipe{BatchSize: 4, EvalBatch: 4, MaxLength: 16, Padding: "max_length", LearningRate: 1e-3, Epochs: 1, MaxSteps: 220, Optimizer: torch.Fused, ClipNorm: 1}
 	var live, blocks, bytes int64
-	train(t, published{cfg: tiny}, corpus(), 0, r, func(step, _ int, _ float64) {
+	train(t, published{cfg: tiny}, corpus(), 0, r, Hooks{Progress: func(step, _ int, _ float64) {
 		mem, err := torch.CPU.Memory()
 		if err != nil {
 			t.Fatal(err)
@@ -166,7 +166,7 @@ func TestStepsLeakNothing(t *testing.T) {
 		if step > 20 && (torch.Live() != live || torch.LiveBlocks() != blocks || mem.Allocated != bytes) {
 			t.Fatalf("step %d: %d tensors, %d blocks, %d bytes; %d, %d, %d at step 20", step, torch.Live(), torch.LiveBlocks(), mem.Allocated, live, blocks, bytes)
 		}
-	})
+	}})
 	if torch.Live() != before {
 		t.Errorf("%d tensors stay", torch.Live()-before)
 	}
@@ -185,14 +185,14 @@ func TestBadData(t *testing.T) {
 	}
 	defer m.Close()
 	r := Recipe{BatchSize: 4, EvalBatch: 4, MaxLength: 16, Padding: "max_length", LearningRate: 1e-3, Epochs: 1, MaxSteps: 1}
-	if _, err := Train(context.Background(), m, torch.CPU, &datasets.Encoded{Offsets: []int64{0}}, r, nil); err == nil {
+	if _, err := Train(context.Background(), m, torch.CPU, &datasets.Encoded{Offsets: []int64{0}}, r, Hooks{}); err == nil {
 		t.Error("an empty split was trained on")
 	}
 	data := corpus()
 	for i := range data.Labels {
 		data.Labels[i] = 2
 	}
-	if _, err := Train(context.Background(), m, torch.CPU, data, r, nil); err == nil {
+	if _, err := Train(context.Background(), m, torch.CPU, data, r, Hooks{}); err == nil {
 		t.Error("a label out of range was trained on")
 	}
 }

@@ -1,6 +1,6 @@
 package torch
 
-// #include "shim.h"
+// #include "optimizer.h"
 import "C"
 
 import (
@@ -58,14 +58,34 @@ func (o *AdamW) Step(learningRate float64) error {
 	return nil
 }
 
-// ClipNorm scales all gradients so that their total L2 norm is at most max (0: never), and returns the norm before. Rows
-// of the embedding matrix that are exactly zero do not change a bit of it (on the CPU).
-func (o *AdamW) ClipNorm(max float64) (float64, error) {
-	n := float64(C.pm_opt_clip(o.p, C.double(max)))
-	if n < 0 {
-		return 0, fmt.Errorf("clip: %w", lastError())
+// ClipNorm scales all gradients so that their total L2 norm is at most max (0: never), as torch.nn.utils.clip_grad_norm_ does,
+// and returns the norm before as a float64 scalar on the device, which the caller owns; it does not wait for the device.
+// rows, ascending, are the rows of the embedding matrix that the batch used: all others have no gradient, and so the norm has
+// the same bits with and without them.
+func (o *AdamW) ClipNorm(max float64, rows []int64) (*Tensor, error) {
+	p, n := dims(rows)
+	return handle(C.pm_opt_clip(o.p, C.double(max), p, C.int64_t(n)), "clip")
+}
+
+// Steps is how many steps were taken.
+func (o *AdamW) Steps() int { return int(C.pm_opt_steps(o.p)) }
+
+// Resume makes the optimizer one that has taken so many steps; its moments come back through State.
+func (o *AdamW) Resume(steps int) { C.pm_opt_resume(o.p, C.int64_t(steps)) }
+
+// StateNames are torch.optim.AdamW's names of a parameter's state. The step is there in the fused form only.
+var StateNames = []string{"exp_avg", "exp_avg_sq", "step"}
+
+// State is the state of the parameter that was added as number i, by StateNames; nil where there is none. create makes what a
+// first step would. The caller owns the tensors.
+func (o *AdamW) State(i int, create bool) []*Tensor {
+	out := make([]*Tensor, len(StateNames))
+	for k := range out {
+		if c := C.pm_opt_state(o.p, C.size_t(i), C.int(k), flag(create)); c != nil {
+			out[k], _ = handle(c, "state")
+		}
 	}
-	return n, nil
+	return out
 }
 
 // ZeroGrad drops the gradients.

@@ -17,6 +17,7 @@ type Scope struct {
 	err      error
 	training bool
 	noGrad   bool
+	tape     []entry // see Recompute
 }
 
 // NewScope makes a scope; training switches dropout on and gradients too.
@@ -30,6 +31,9 @@ func NewScope(training bool) *Scope {
 
 // Close drops all that the scope still holds.
 func (s *Scope) Close() {
+	for _, e := range s.tape {
+		e.drop()
+	}
 	for t := range s.held {
 		t.Drop()
 	}
@@ -105,6 +109,7 @@ func (s *Scope) Backward(loss *Tensor) {
 	if err := loss.t.Backward(); err != nil {
 		s.err = fmt.Errorf("backward: %w", err)
 	}
+	s.unwind()
 }
 
 // Scalar reads a tensor of one element; on CUDA it waits for the device.

@@ -1,5 +1,5 @@
-// C door to libtorch for what gotch does not expose: counting CPU allocator, device statistics, seeds, threads, tensors over
-// foreign memory, AdamW in three forms, clipping that exact zeros cannot change, and the memory ledger.
+// C door to libtorch for what gotch does not expose: counting CPU allocator, device statistics, seeds, threads, and tensors
+// over foreign memory.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -9,10 +9,6 @@ extern "C" {
 typedef struct {
   int64_t allocated, allocated_peak, reserved, reserved_peak;
 } pm_stats;
-// Bytes by kind, each tensor rounded up to 512. Index 0: embedding matrix, 1: the rest.
-typedef struct {
-  int64_t param[2], grad[2], opt[2];
-} pm_ledger;
 
 char *pm_last_error(void); // NULL or malloc'd, caller frees; same OS thread as the failing call
 const char *pm_version(void);
@@ -32,14 +28,6 @@ void *pm_data(void *tensor, int64_t *nbytes); // contiguous CPU tensor; NULL: er
 void *pm_new_param(void *tensor);             // a leaf that requires gradients, same storage
 int pm_normal(void *tensor, double mean, double std);
 int pm_fill(void *tensor, double value);
-void *pm_opt_new(double beta1, double beta2, double eps, int form); // form 0 loop, 1 foreach, 2 fused
-int pm_opt_add(void *opt, void *param, double weight_decay, int embedding);
-int pm_opt_step(void *opt, double lr);
-double pm_opt_clip(void *opt, double max_norm); // total L2 norm before clipping; < 0: error
-void pm_opt_zero(void *opt);
-void pm_opt_free(void *opt);
-void pm_opt_ledger(void *opt, int device, pm_ledger *at_peak, int64_t *peak); // snapshot at the highest peak since pm_opt_watch
-void pm_opt_watch(void *opt, int device);
 #ifdef __cplusplus
 }
 #endif
