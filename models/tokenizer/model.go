@@ -12,19 +12,3 @@ type scratch struct {
 	queue   []candidate
 	nodes   []node
 }
-
-// tokenIDs is a vocabulary that is a map.
-type tokenIDs map[string]int32
-
-func (v tokenIDs) lookup(token string) (int32, bool) {
-	id, ok := v[token]
-	return id, ok
-}
-
-func (v tokenIDs) size() int { return len(v) }
-
-func (v tokenIDs) each(f func(string, int32)) {
-	for token, id := range v {
-		f(token, id)
-	}
-}

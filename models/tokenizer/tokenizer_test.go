@@ -51,7 +51,7 @@ func TestLongestFirst(t *testing.T) {
 // The heap finds the merges that looking for the best pair again and again would.
 func TestBPEAgainstNaive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		vocab := tokenIDs{"a": 0, "b": 1, "c": 2}
+		vocab := map[string]int32{"a": 0, "b": 1, "c": 2}
 		tokens := []string{"a", "b", "c"}
 		var pairs [][2]string
 		for range rapid.IntRange(0, 30).Draw(t, "merges") {
@@ -64,7 +64,15 @@ func TestBPEAgainstNaive(t *testing.T) {
 				pairs = append(pairs, [2]string{l, r})
 			}
 		}
-		m, err := newBPE(vocab, pairs, nil, false)
+		var list []token
+		for text, id := range vocab {
+			list = append(list, token{text, id})
+		}
+		all, err := newTokens(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := newBPE(all, pairs, nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +123,7 @@ func TestUnigramIsBest(t *testing.T) {
 					best[i] = max(best[i], p.score+best[i+len(p.piece)])
 				}
 			}
-			if _, n := decode([]byte(word[i:])); word[i]&0xc0 != 0x80 && m.ids[word[i:i+n]] == 0 {
+			if _, n := decode([]byte(word[i:])); word[i]&0xc0 != 0x80 && lookedUp(m, word[i:i+n]) == 0 {
 				best[i] = max(best[i], m.unkScore+best[i+n])
 			}
 		}
@@ -130,6 +138,11 @@ func TestUnigramIsBest(t *testing.T) {
 	})
 }
 
+func lookedUp(m *unigram, piece string) int32 {
+	id, _ := m.lookup(piece)
+	return id
+}
+
 // sugarme/tokenizer's WordPiece was written independently and is exact: both must agree.
 func TestWordpieceAgainstLibrary(t *testing.T) {
 	tok, err := Load("testdata/bert-uncased")
@@ -137,9 +150,7 @@ func TestWordpieceAgainstLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	vocab := librarymodel.Vocab{}
-	for token, id := range tok.vocab.(tokenIDs) {
-		vocab[token] = int(id)
-	}
+	tok.vocab.each(func(token string, id int32) { vocab[token] = int(id) })
 	lib := library.NewWordPieceBuilder().Vocab(&vocab).UnkToken("[UNK]").Build()
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.StringMatching(`[a-zéпростйы你#]{1,25}`).Draw(t, "word")
