@@ -7,7 +7,6 @@ type model interface {
 
 // scratch is an encoder's working memory for its model.
 type scratch struct {
-	bytes   []byte
 	symbols []symbol
 	queue   []candidate
 	nodes   []node
