@@ -171,7 +171,7 @@ func (s *scratch) push(c candidate) {
 	s.queue = append(s.queue, c)
 	q := s.queue
 	i := len(q) - 1
-	for i > 0 && c.before(q[(i-1)/2]) {
+	for s.steps++; i > 0 && c.before(q[(i-1)/2]); s.steps++ {
 		q[i] = q[(i-1)/2]
 		i = (i - 1) / 2
 	}
@@ -183,7 +183,7 @@ func (s *scratch) pop() candidate {
 	top, c := q[0], q[len(q)-1]
 	q = q[:len(q)-1]
 	s.queue = q
-	for i := 0; len(q) > 0; {
+	for i := 0; len(q) > 0; s.steps++ {
 		child := 2*i + 1
 		if child+1 < len(q) && q[child+1].before(q[child]) {
 			child++

@@ -7,6 +7,7 @@ type model interface {
 
 // scratch is an encoder's working memory for its model.
 type scratch struct {
+	steps   int // of work done so far: how it grows with a word's length is what a test looks at
 	symbols []symbol
 	queue   []candidate
 	nodes   []node

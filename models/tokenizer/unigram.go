@@ -77,7 +77,7 @@ func (m *unigram) tokenize(s *scratch, dst []int32, word []byte) []int32 {
 	nodes := s.nodes
 	for i := 0; i < len(word); {
 		_, char := decode(word[i:])
-		if !m.extend(nodes, word, i, char) {
+		if !m.extend(s, word, i, char) {
 			reach(&nodes[i+char], nodes[i].score+m.unkScore, i, m.unk)
 		}
 		i += char
@@ -102,9 +102,10 @@ func (m *unigram) tokenize(s *scratch, dst []int32, word []byte) []int32 {
 }
 
 // extend tries each piece that lies in the word at i; it reports whether one of them is the single character there.
-func (m *unigram) extend(nodes []node, word []byte, i, char int) (single bool) {
-	here, h := nodes[i].score, noBytes
+func (m *unigram) extend(s *scratch, word []byte, i, char int) (single bool) {
+	here, h := s.nodes[i].score, noBytes
 	for end := i; end < len(word); {
+		s.steps++
 		h = hashByte(h, word[end])
 		end++
 		mark := m.mark(h)
@@ -115,7 +116,7 @@ func (m *unigram) extend(nodes []node, word []byte, i, char int) (single bool) {
 			continue
 		}
 		if id := m.find(h, "", view(word[i:end])); id >= 0 {
-			reach(&nodes[end], m.score[id]+here, i, id)
+			reach(&s.nodes[end], m.score[id]+here, i, id)
 			single = single || end == i+char
 		}
 	}
