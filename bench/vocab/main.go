@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"pema/datasets"
@@ -35,7 +36,7 @@ func main() {
 
 func run(model, hub, dataset string, splits []string, length int) error {
 	ctx := context.Background()
-	begin := time.Now()
+	begin := now()
 	cfg, err := checkpoint.ReadConfig(filepath.Join(model, "config.json"))
 	if err != nil {
 		return err
@@ -44,17 +45,17 @@ func run(model, hub, dataset string, splits []string, length int) error {
 	if err != nil {
 		return err
 	}
-	loaded := time.Now()
+	loaded := now()
 	ds, err := datasets.Open(ctx, dataset, datasets.Folder(hub), datasets.OpenOptions{Splits: splits})
 	if err != nil {
 		return err
 	}
-	u, err := vocabulary.Stream(ctx, ds, splits, datasets.Adapt(tok), int(cfg.VocabSize), datasets.EncodeOptions{MaxLength: length})
+	u, err := vocabulary.Stream(ctx, ds, splits, datasets.Adapt(tok), cfg.VocabSize, datasets.EncodeOptions{MaxLength: length})
 	if err != nil {
 		return err
 	}
 	used := u.UsedSHA256()
-	counted := time.Now()
+	counted := now()
 
 	var examples []datasets.Example
 	for _, s := range ds.Splits {
@@ -66,16 +67,27 @@ func run(model, hub, dataset string, splits []string, length int) error {
 		}
 	}
 	runtime.GC()
-	ready := time.Now()
+	ready := now()
 	tokens := encode(tok, examples, ds.HasPair(), length)
-	encoded := time.Now()
+	encoded := now()
 	if tokens != u.Tokens() {
 		return fmt.Errorf("%d tokens encoded, %d counted", tokens, u.Tokens())
 	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"load": loaded.Sub(begin).Seconds(), "whole": counted.Sub(begin).Seconds(), "encode": encoded.Sub(ready).Seconds(),
-		"examples": len(examples), "tokens": tokens, "used_sha256": used,
+		"load": loaded.wall - begin.wall, "whole": counted.wall - begin.wall, "whole_cpu": counted.cpu - begin.cpu,
+		"encode": encoded.wall - ready.wall, "encode_cpu": encoded.cpu - ready.cpu, "examples": len(examples), "tokens": tokens, "used_sha256": used,
 	})
+}
+
+// moment is a time of the clock and the CPU time that this process has used, in seconds.
+type moment struct{ wall, cpu float64 }
+
+func now() moment {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		panic(err)
+	}
+	return moment{float64(time.Now().UnixNano()) / 1e9, float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9}
 }
 
 // encode turns examples into ids and keeps them, on all cores, with word caches that know nothing yet.
