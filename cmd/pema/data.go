@@ -6,15 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"pema/datasets"
-	"pema/datasets/vocabulary"
 	"pema/experiments"
-	"pema/models/checkpoint"
 	"pema/models/tokenizer"
 )
 
@@ -54,74 +51,6 @@ func (t *text) open(ctx context.Context, src *experiments.Source) (*datasets.Dat
 		splits = ds.SplitNames()
 	}
 	return ds, splits, nil
-}
-
-// counted is the vocabulary that a text uses under a model's tokenizer.
-type counted struct {
-	*vocabulary.Usage
-	config    *checkpoint.Config
-	tokenizer *tokenizer.Tokenizer
-	dataset   string
-	splits    []string
-}
-
-func (t *text) count(c *cobra.Command, model string, maxLength int) (*counted, error) {
-	src, done, err := source(c)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	dir, _, err := src.Model(c.Context(), model, experiments.Tokenize)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := checkpoint.ReadConfig(filepath.Join(dir, "config.json"))
-	if err != nil {
-		return nil, err
-	}
-	tok, err := tokenizer.Load(dir)
-	if err != nil {
-		return nil, err
-	}
-	ds, splits, err := t.open(c.Context(), src)
-	if err != nil {
-		return nil, err
-	}
-	u, err := vocabulary.Stream(c.Context(), ds, splits, experiments.Tokens{Tokenizer: tok}, cfg.VocabSize, datasets.EncodeOptions{MaxLength: maxLength})
-	if err != nil {
-		return nil, err
-	}
-	return &counted{u, cfg, tok, ds.Name, splits}, nil
-}
-
-func vocabCommand() *cobra.Command {
-	var t text
-	var model string
-	var maxLength int
-	var asJSON bool
-	c := &cobra.Command{Use: "vocab", Short: "which rows of the embedding matrix a dataset uses", Args: cobra.NoArgs}
-	c.Flags().StringVar(&model, "model", "", "hub id or folder")
-	t.flags(c)
-	c.Flags().IntVar(&maxLength, "max-length", 128, "truncation in tokens; 0: none")
-	c.Flags().BoolVar(&asJSON, "json", false, "for programs")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if model == "" {
-			return usageError{errors.New("--model is needed")}
-		}
-		u, err := t.count(c, model, maxLength)
-		if err != nil {
-			return err
-		}
-		used := len(u.Used())
-		if asJSON {
-			return json.NewEncoder(c.OutOrStdout()).Encode(map[string]any{"model": model, "dataset": u.dataset, "splits": u.splits,
-				"max_length": maxLength, "examples": u.Examples(), "tokens": u.Tokens(), "rows": u.config.VocabSize, "used": used, "used_sha256": u.UsedSHA256()})
-		}
-		fmt.Fprintf(c.OutOrStdout(), "%d of %d rows used (%.1f %%) by %d examples, %d tokens: PEMA leaves out %.1f %% of the embedding matrix\n",
-			used, u.config.VocabSize, 100*float64(used)/float64(u.config.VocabSize), u.Examples(), u.Tokens(), 100*(1-float64(used)/float64(u.config.VocabSize)))
-		return nil
-	}
-	return c
 }
 
 func encodeCommand() *cobra.Command {

@@ -247,4 +247,34 @@ func TestEncodeAndVocab(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &v); err != nil || code != 0 || v.Rows != tiny.Rows || v.Used < 10 || v.Used > tiny.Rows/2 || v.Examples != 200 {
 		t.Errorf("vocab: exit %d %v %s %s", code, err, out, log)
 	}
+
+	// The growth of the same text ends where counting does.
+	var g struct {
+		Dataset, UsedSHA256                  string
+		Examples, Tokens, Rows, Used, Orders int
+		Splits                               []string
+		Points                               []struct{ Examples, Tokens, Used, Low, High float64 }
+		Heaps                                struct{ K, Beta, R2 float64 }
+	}
+	args := []string{"vocab", "--model", model, "--file", filepath.Join(dir, "data.csv"), "--columns", "text", "--growth", "--orders", "3"}
+	code, out, log = call(t, "", append(args, "--json")...)
+	if err := json.Unmarshal([]byte(out), &g); err != nil || code != 0 {
+		t.Fatalf("growth: exit %d %v %s", code, err, log)
+	}
+	last := g.Points[len(g.Points)-1]
+	if g.Used != v.Used || g.Examples != v.Examples || g.Orders != 3 || last.Used != float64(v.Used) || last.Low != last.High || last.Tokens != float64(g.Tokens) ||
+		g.Points[0].Examples != 1 || g.Heaps.Beta <= 0 || g.Heaps.K <= 0 {
+		t.Errorf("growth: %s", out)
+	}
+	code, again, _ := call(t, "", append(args, "--json")...)
+	if code != 0 || again != out {
+		t.Errorf("the same seed gives another curve: exit %d\n%s%s", code, out, again)
+	}
+	code, out, log = call(t, "", args...)
+	if code != 0 || log != "" || !strings.Contains(out, "Heaps' law") || strings.Count(out, "\n") < 10 {
+		t.Errorf("growth for people: exit %d\n%s%s", code, out, log)
+	}
+	if code, _, log := call(t, "", append(args, "--orders", "0")...); code != exitUsage || !strings.Contains(log, "--orders") {
+		t.Errorf("no order: exit %d %s", code, log)
+	}
 }

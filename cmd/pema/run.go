@@ -262,10 +262,15 @@ func newBars(w io.Writer) *bars { return &bars{p: terminal(w)} }
 
 // terminal is a place for progress bars, or nil where nobody would see them.
 func terminal(w io.Writer) *mpb.Progress {
-	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+	if !isTerminal(w) {
 		return nil
 	}
 	return mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func (b *bars) step(r *experiments.Run, step, total int, loss float64) {

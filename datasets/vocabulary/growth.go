@@ -89,13 +89,37 @@ func (g *Growth) Add(e *datasets.Encoded) error {
 	return nil
 }
 
+// Used returns the ids that occur, ascending.
+func (g *Growth) Used() []int32 {
+	used := []int32{}
+	for id := range g.rows {
+		if g.first[id*len(g.seeds)] != unseen {
+			used = append(used, int32(id))
+		}
+	}
+	return used
+}
+
+// Examples is the number of examples seen.
+func (g *Growth) Examples() int64 { return int64(len(g.lengths)) }
+
+// Tokens is the number of ids seen.
+func (g *Growth) Tokens() int64 {
+	n := int64(0)
+	for _, l := range g.lengths {
+		n += int64(l)
+	}
+	return n
+}
+
 // Point is a place on a growth curve: after so many examples, the mean over the orders of tokens seen and rows used, and
 // the lowest and highest number of used rows of any order.
 type Point struct {
-	Examples  int64
-	Tokens    float64
-	Used      float64
-	Low, High int64
+	Examples int64   `json:"examples"`
+	Tokens   float64 `json:"tokens"`
+	Used     float64 `json:"used"`
+	Low      int64   `json:"low"`
+	High     int64   `json:"high"`
 }
 
 // Curve is the growth of the used rows.
@@ -108,8 +132,9 @@ type Curve struct {
 
 // Heaps is the fit of Heaps' law, used = K * tokens^Beta, by least squares of the logarithms over the curve's points.
 type Heaps struct {
-	K, Beta float64
-	R2      float64 // of the logarithms
+	K    float64 `json:"k"`
+	Beta float64 `json:"beta"`
+	R2   float64 `json:"r2"` // of the logarithms
 }
 
 // Curve returns the curve at about the given number of points, evenly spaced on a logarithmic axis of examples.
@@ -159,10 +184,7 @@ func (g *Growth) Curve(points int) (*Curve, error) {
 		}
 	}
 	last := &c.Points[len(c.Points)-1] // all orders agree on the whole: no rounding of a mean
-	last.Used, last.Tokens = float64(last.High), 0
-	for _, l := range g.lengths {
-		last.Tokens += float64(l)
-	}
+	last.Used, last.Tokens = float64(last.High), float64(g.Tokens())
 	c.Heaps = FitHeaps(c.Points)
 	return c, nil
 }

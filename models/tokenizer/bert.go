@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -16,13 +17,15 @@ type bertNormalizer struct {
 
 func (n bertNormalizer) normalize(dst, src []byte) []byte {
 	i := 0
+	dst = slices.Grow(dst, len(src))
 	for ; i < len(src) && src[i] < utf8.RuneSelf; i++ { // as long as it is ASCII, all in one pass
 		c := src[i]
-		switch {
-		case n.clean && ascii[c]&white != 0 && ascii[c]&dropped == 0:
+		switch k := ascii[c]; {
+		case k&(white|dropped) != 0 && n.clean:
+			if k&dropped != 0 {
+				continue
+			}
 			c = ' '
-		case n.clean && ascii[c]&dropped != 0:
-			continue
 		case n.lower && 'A' <= c && c <= 'Z':
 			c += 'a' - 'A'
 		}
@@ -94,6 +97,12 @@ type bertSplitter struct{}
 func (bertSplitter) split(e *Encoder, dst []int32, s []byte) []int32 {
 	start := 0
 	for i := 0; i < len(s); {
+		for i < len(s) && s[i] < utf8.RuneSelf && ascii[s[i]]&(white|punctuation) == 0 {
+			i++
+		}
+		if i == len(s) {
+			break
+		}
 		r, size := decode(s[i:])
 		c := classOf(r)
 		if c&(white|punctuation) == 0 {

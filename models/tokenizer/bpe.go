@@ -1,12 +1,14 @@
 package tokenizer
 
-import "fmt"
+import (
+	"fmt"
+	"math/bits"
+)
 
 // bpe is byte-pair encoding over bytes: of all neighbours that may be merged, those of the lowest rank are, leftmost first.
 type bpe struct {
-	vocab   tokenIDs
 	bytes   [256]int32 // the token of each byte; -1 where there is none
-	merges  map[uint64]merge
+	merges  mergeTable
 	unk     int32 // what stands for a byte without a token; -1: nothing
 	fuseUnk bool  // a run of them is one
 }
@@ -38,17 +40,17 @@ var byteChars = func() (t [256]rune) {
 	return t
 }()
 
-func newBPE(vocab tokenIDs, pairs [][2]string, unk *string, fuseUnk bool) (*bpe, error) {
-	m := &bpe{vocab: vocab, merges: make(map[uint64]merge, len(pairs)), unk: -1, fuseUnk: fuseUnk}
+func newBPE(vocab *tokens, pairs [][2]string, unk *string, fuseUnk bool) (*bpe, error) {
+	m := &bpe{merges: newMergeTable(len(pairs)), unk: -1, fuseUnk: fuseUnk}
 	if unk != nil {
-		id, ok := vocab[*unk]
+		id, ok := vocab.lookup(*unk)
 		if !ok {
 			return nil, fmt.Errorf("model BPE: the unknown token %q is not in the vocabulary", *unk)
 		}
 		m.unk = id
 	}
 	for c, r := range byteChars {
-		id, ok := vocab[string(r)]
+		id, ok := vocab.lookup(string(r))
 		if !ok {
 			id = -1
 		}
@@ -57,18 +59,53 @@ func newBPE(vocab tokenIDs, pairs [][2]string, unk *string, fuseUnk bool) (*bpe,
 	for rank, p := range pairs {
 		var ids [3]int32
 		for i, token := range [...]string{p[0], p[1], p[0] + p[1]} {
-			id, ok := vocab[token]
+			id, ok := vocab.lookup(token)
 			if !ok {
 				return nil, fmt.Errorf("model BPE: merge %d (%q, %q): %q is not in the vocabulary", rank, p[0], p[1], token)
 			}
 			ids[i] = id
 		}
-		m.merges[pairKey(ids[0], ids[1])] = merge{int32(rank), ids[2]}
+		m.merges.set(ids[0], ids[1], merge{int32(rank), ids[2]})
 	}
 	return m, nil
 }
 
-func pairKey(a, b int32) uint64 { return uint64(uint32(a))<<32 | uint64(uint32(b)) }
+// mergeTable is an open hash table from pairs of ids to merges, at most half full.
+type mergeTable struct {
+	slots []mergeSlot
+	shift uint
+}
+
+// mergeSlot is a pair and its merge; a key of 0 marks a free one.
+type mergeSlot struct {
+	key uint64
+	merge
+}
+
+func newMergeTable(n int) mergeTable {
+	log := max(4, uint(bits.Len(uint(2*n))))
+	return mergeTable{make([]mergeSlot, 1<<log), 64 - log}
+}
+
+func (t *mergeTable) slot(a, b int32) (*mergeSlot, uint64) {
+	key := 1<<63 | uint64(uint32(a))<<32 | uint64(uint32(b)) // ids are not negative
+	mask := len(t.slots) - 1
+	for i := int(key * 0x9e3779b97f4a7c15 >> t.shift); ; i++ {
+		if s := &t.slots[i&mask]; s.key == key || s.key == 0 {
+			return s, key
+		}
+	}
+}
+
+func (t *mergeTable) set(a, b int32, m merge) {
+	s, key := t.slot(a, b)
+	*s = mergeSlot{key, m}
+}
+
+func (t *mergeTable) get(a, b int32) (merge, bool) {
+	s, _ := t.slot(a, b)
+	return s.merge, s.key != 0
+}
 
 func (m *bpe) tokenize(s *scratch, dst []int32, word []byte) []int32 {
 	s.symbols, s.queue = s.symbols[:0], s.queue[:0]
@@ -102,7 +139,7 @@ func (m *bpe) tokenize(s *scratch, dst []int32, word []byte) []int32 {
 		}
 		right := &s.symbols[left.next]
 		// One of the two may have grown since: then the pair is another one, or none.
-		if now, ok := m.merges[pairKey(left.id, right.id)]; !ok || now.id != top.id {
+		if now, ok := m.merges.get(left.id, right.id); !ok || now.id != top.id {
 			continue
 		}
 		left.id, right.id = top.id, -1
@@ -124,7 +161,7 @@ func (m *bpe) tokenize(s *scratch, dst []int32, word []byte) []int32 {
 // consider queues the symbol at i and the next one, when they may be merged.
 func (m *bpe) consider(s *scratch, i int32) {
 	x := s.symbols[i]
-	if to, ok := m.merges[pairKey(x.id, s.symbols[x.next].id)]; ok {
+	if to, ok := m.merges.get(x.id, s.symbols[x.next].id); ok {
 		s.push(candidate{to.rank, i, to.id})
 	}
 }
@@ -134,7 +171,7 @@ func (s *scratch) push(c candidate) {
 	s.queue = append(s.queue, c)
 	q := s.queue
 	i := len(q) - 1
-	for i > 0 && c.before(q[(i-1)/2]) {
+	for s.steps++; i > 0 && c.before(q[(i-1)/2]); s.steps++ {
 		q[i] = q[(i-1)/2]
 		i = (i - 1) / 2
 	}
@@ -146,7 +183,7 @@ func (s *scratch) pop() candidate {
 	top, c := q[0], q[len(q)-1]
 	q = q[:len(q)-1]
 	s.queue = q
-	for i := 0; len(q) > 0; {
+	for i := 0; len(q) > 0; s.steps++ {
 		child := 2*i + 1
 		if child+1 < len(q) && q[child+1].before(q[child]) {
 			child++

@@ -39,14 +39,19 @@ func firstWord(s []byte) int {
 		}
 	}
 	if c != white {
-		for n < len(s) {
+		for {
+			for n < len(s) && s[n] < utf8.RuneSelf && ascii[s[n]]&(letter|number|white) == c {
+				n++
+			}
+			if n == len(s) || s[n] < utf8.RuneSelf {
+				return n
+			}
 			next, size := kind(s[n:])
 			if next != c {
-				break
+				return n
 			}
 			n += size
 		}
-		return n
 	}
 	last := 0 // where the last white space of the run begins: it belongs to the word that follows
 	for n < len(s) {

@@ -24,9 +24,9 @@ func convertBert(c *config, files [][]byte) (*Tokenizer, error) {
 	if n := len(lines); n > 0 && lines[n-1] == "" {
 		lines = lines[:n-1] // after the last line's end
 	}
-	vocab := make(tokenIDs, len(lines))
-	for i, token := range lines {
-		vocab[token] = int32(i)
+	vocab := make([]token, len(lines))
+	for i, text := range lines {
+		vocab[i] = token{text, int32(i)}
 	}
 	t := &Tokenizer{split: bertSplitter{}}
 	lower := option(c.DoLowerCase, true)
@@ -94,7 +94,7 @@ func convertByteLevel(c *config, files [][]byte) (*Tokenizer, error) {
 	if !json.Valid(files[0]) || !utf8.Valid(files[0]) {
 		return nil, errors.New("vocab.json: not JSON in UTF-8")
 	}
-	vocab, err := scanIDs(files[0])
+	vocab, err := (&scanner{b: files[0]}).ids()
 	if err != nil {
 		return nil, fmt.Errorf("vocab.json: %w", err)
 	}

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"slices"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Encoder turns texts into ids. It is not safe for concurrent use: each goroutine takes its own from Tokenizer.NewEncoder.
@@ -10,9 +11,15 @@ type Encoder struct {
 	t     *Tokenizer
 	cache wordCache
 
-	text, norm, spare, word []byte
-	a, b                    []int32
-	scratch                 scratch
+	valid, norm, spare, word []byte
+	a, b                     lastText
+	scratch                  scratch
+}
+
+// lastText is the text that was encoded last, and its ids: many a data set repeats one of the two texts in the rows that follow.
+type lastText struct {
+	text string
+	ids  []int32
 }
 
 // Encode appends the ids of text, or of text and pair, with the special tokens of the tokenizer's template, and returns the
@@ -20,14 +27,12 @@ type Encoder struct {
 // whole. second is the index, counted from the first appended id, where the ids of token type 1 begin: the number of appended ids
 // when all are of type 0, as with a single text or in the RoBERTa family. Bytes that are not UTF-8 are read as U+FFFD.
 func (e *Encoder) Encode(dst []int32, text string, pair *string, maxLength int) (ids []int32, second int) {
-	e.a = e.appendText(e.a[:0], text)
-	e.b = e.b[:0]
+	a, b := e.encodeText(&e.a, text), []int32(nil)
 	tmpl := &e.t.templates[0]
 	if pair != nil {
 		tmpl = &e.t.templates[1]
-		e.b = e.appendText(e.b, *pair)
+		b = e.encodeText(&e.b, *pair)
 	}
-	a, b := e.a, e.b
 	if maxLength > 0 {
 		na, nb := longestFirst(len(a), len(b), pair != nil, max(maxLength-tmpl.special, 0))
 		a, b = cut(a, na, e.t.left), cut(b, nb, e.t.left)
@@ -35,10 +40,23 @@ func (e *Encoder) Encode(dst []int32, text string, pair *string, maxLength int) 
 	return tmpl.fill(dst, a, b)
 }
 
-// appendText appends the ids of one text, without special tokens of the template.
+// encodeText returns the ids of one text, without special tokens of the template.
+func (e *Encoder) encodeText(last *lastText, text string) []int32 {
+	if text != last.text { // as at first: no text has no ids
+		last.ids = e.appendText(last.ids[:0], text)
+		last.text = text
+	}
+	return last.ids
+}
+
 func (e *Encoder) appendText(dst []int32, text string) []int32 {
-	e.text = appendValid(e.text[:0], text)
-	s := e.text
+	var s []byte
+	if utf8.ValidString(text) {
+		s = unsafe.Slice(unsafe.StringData(text), len(text)) // only read
+	} else {
+		e.valid = appendValid(e.valid[:0], text)
+		s = e.valid
+	}
 	if e.t.raw.empty() {
 		return e.segment(dst, s)
 	}
@@ -77,19 +95,28 @@ func (e *Encoder) segment(dst []int32, s []byte) []int32 {
 // emit appends the ids of one word.
 func (e *Encoder) emit(dst []int32, word []byte) []int32 {
 	from := len(dst)
-	dst, hash, ok := e.cache.find(dst, word)
+	dst, ok := e.cache.find(dst, word, false)
 	if !ok {
 		dst = e.t.model.tokenize(&e.scratch, dst, word)
-		e.cache.add(word, hash, dst[from:])
+		e.cache.add(word, false, dst[from:])
+	}
+	return dst
+}
+
+// emitMarked appends the ids of a mark and a word.
+func (e *Encoder) emitMarked(dst []int32, mark, word []byte) []int32 {
+	from := len(dst)
+	dst, ok := e.cache.find(dst, word, true)
+	if !ok {
+		e.word = append(append(e.word[:0], mark...), word...)
+		dst = e.t.model.tokenize(&e.scratch, dst, e.word)
+		e.cache.add(word, true, dst[from:])
 	}
 	return dst
 }
 
 // appendValid appends text with each maximal part that is not UTF-8 replaced by U+FFFD, as Python and Rust decode.
 func appendValid(dst []byte, text string) []byte {
-	if utf8.ValidString(text) {
-		return append(dst, text...)
-	}
 	dst = slices.Grow(dst, len(text))
 	for i := 0; i < len(text); {
 		r, n := utf8.DecodeRuneInString(text[i:])

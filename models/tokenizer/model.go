@@ -7,24 +7,8 @@ type model interface {
 
 // scratch is an encoder's working memory for its model.
 type scratch struct {
-	bytes   []byte
+	steps   int // of work done so far: how it grows with a word's length is what a test looks at
 	symbols []symbol
 	queue   []candidate
 	nodes   []node
-}
-
-// tokenIDs is a vocabulary that is a map.
-type tokenIDs map[string]int32
-
-func (v tokenIDs) lookup(token string) (int32, bool) {
-	id, ok := v[token]
-	return id, ok
-}
-
-func (v tokenIDs) size() int { return len(v) }
-
-func (v tokenIDs) each(f func(string, int32)) {
-	for token, id := range v {
-		f(token, id)
-	}
 }

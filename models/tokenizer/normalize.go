@@ -5,6 +5,7 @@ import (
 	"slices"
 	"unicode"
 	"unicode/utf8"
+	"unsafe"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -168,6 +169,9 @@ func appendJamo(dst []byte, r rune) []byte {
 	}
 	return dst
 }
+
+// view shows bytes as a string, for as long as they stay as they are.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // decode is utf8.DecodeRune with a short way for ASCII.
 func decode(s []byte) (rune, int) {

@@ -46,9 +46,16 @@ func parse(b []byte) (*Tokenizer, error) {
 	if !utf8.Valid(b) {
 		return nil, errors.New("not UTF-8")
 	}
+	rest, long, broken := cutLists(b)
+	if broken != nil {
+		rest = b // encoding/json says better where it is broken, if it thinks so too
+	}
 	var d document
-	if err := strict(b, &d); err != nil {
+	if err := strict(rest, &d); err != nil {
 		return nil, err
+	}
+	if broken != nil {
+		return nil, broken
 	}
 	if d.Version != "" && d.Version != "1.0" {
 		return nil, fmt.Errorf("version %q is not known, only 1.0", d.Version)
@@ -67,7 +74,7 @@ func parse(b []byte) (*Tokenizer, error) {
 	if t.normalizers, err = parseNormalizer(nil, d.Normalizer); err != nil {
 		return nil, err
 	}
-	if err := t.parseModel(d.Model); err != nil {
+	if err := t.parseModel(d.Model, long); err != nil {
 		return nil, err
 	}
 	if err := t.parsePreTokenizer(d.PreTokenizer); err != nil {

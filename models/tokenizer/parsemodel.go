@@ -7,7 +7,7 @@ import (
 )
 
 // parseModel reads the model and its vocabulary. Old files do not say of which type it is: its fields do.
-func (t *Tokenizer) parseModel(b json.RawMessage) error {
+func (t *Tokenizer) parseModel(b json.RawMessage, long lists) error {
 	if absent(b) {
 		return errors.New("there is no model")
 	}
@@ -34,8 +34,7 @@ func (t *Tokenizer) parseModel(b json.RawMessage) error {
 			return errors.New("model: it has no type")
 		}
 	}
-	// The long lists are scanned by themselves.
-	vocab, merges := fields["vocab"], fields["merges"]
+	// The long lists were parted from it.
 	delete(fields, "vocab")
 	if name == "BPE" {
 		delete(fields, "merges")
@@ -46,11 +45,11 @@ func (t *Tokenizer) parseModel(b json.RawMessage) error {
 	}
 	switch name {
 	case "WordPiece":
-		err = t.parseWordpiece(options, vocab)
+		err = t.parseWordpiece(options, long)
 	case "BPE":
-		err = t.parseBPE(options, vocab, merges)
+		err = t.parseBPE(options, long)
 	case "Unigram":
-		err = t.parseUnigram(options, vocab)
+		err = t.parseUnigram(options, long)
 	default:
 		return fmt.Errorf("model %q is not supported", name)
 	}
@@ -60,7 +59,7 @@ func (t *Tokenizer) parseModel(b json.RawMessage) error {
 	return nil
 }
 
-func (t *Tokenizer) parseWordpiece(options, vocab []byte) error {
+func (t *Tokenizer) parseWordpiece(options []byte, long lists) error {
 	p := struct {
 		Type     string `json:"type"`
 		Unk      string `json:"unk_token"`
@@ -70,17 +69,20 @@ func (t *Tokenizer) parseWordpiece(options, vocab []byte) error {
 	if err := strict(options, &p); err != nil {
 		return err
 	}
-	ids, err := scanIDs(vocab)
-	if err != nil {
-		return fmt.Errorf("vocab: %w", err)
+	if long.tokens == nil {
+		return errors.New("vocab: not an object of ids")
 	}
 	if p.MaxChars < 0 {
 		return fmt.Errorf("max_input_chars_per_word is %d", p.MaxChars)
 	}
-	return t.setWordpiece(ids, p.Unk, p.Prefix, p.MaxChars)
+	return t.setWordpiece(long.tokens, p.Unk, p.Prefix, p.MaxChars)
 }
 
-func (t *Tokenizer) setWordpiece(vocab tokenIDs, unk, prefix string, maxChars int) error {
+func (t *Tokenizer) setWordpiece(list []token, unk, prefix string, maxChars int) error {
+	vocab, err := newTokens(list)
+	if err != nil {
+		return err
+	}
 	m, err := newWordpiece(vocab, unk, prefix, maxChars)
 	if err != nil {
 		return err
@@ -89,7 +91,7 @@ func (t *Tokenizer) setWordpiece(vocab tokenIDs, unk, prefix string, maxChars in
 	return nil
 }
 
-func (t *Tokenizer) parseBPE(options, vocab, merges []byte) error {
+func (t *Tokenizer) parseBPE(options []byte, long lists) error {
 	var p struct {
 		Type         string   `json:"type"`
 		Dropout      *float64 `json:"dropout"`
@@ -115,18 +117,20 @@ func (t *Tokenizer) parseBPE(options, vocab, merges []byte) error {
 	case p.IgnoreMerges:
 		return errors.New("ignore_merges is not supported")
 	}
-	ids, err := scanIDs(vocab)
-	if err != nil {
-		return fmt.Errorf("vocab: %w", err)
+	if long.tokens == nil {
+		return errors.New("vocab: not an object of ids")
 	}
-	pairs, err := scanMerges(merges)
-	if err != nil {
-		return fmt.Errorf("merges: %w", err)
+	if long.merges == nil {
+		return errors.New("merges: not a list")
 	}
-	return t.setBPE(ids, pairs, p.Unk, p.FuseUnk)
+	return t.setBPE(long.tokens, long.merges, p.Unk, p.FuseUnk)
 }
 
-func (t *Tokenizer) setBPE(vocab tokenIDs, merges [][2]string, unk *string, fuseUnk bool) error {
+func (t *Tokenizer) setBPE(list []token, merges [][2]string, unk *string, fuseUnk bool) error {
+	vocab, err := newTokens(list)
+	if err != nil {
+		return err
+	}
 	m, err := newBPE(vocab, merges, unk, fuseUnk)
 	if err != nil {
 		return err
@@ -135,7 +139,7 @@ func (t *Tokenizer) setBPE(vocab tokenIDs, merges [][2]string, unk *string, fuse
 	return nil
 }
 
-func (t *Tokenizer) parseUnigram(options, vocab []byte) error {
+func (t *Tokenizer) parseUnigram(options []byte, long lists) error {
 	var p struct {
 		Type         string `json:"type"`
 		UnkID        *int   `json:"unk_id"`
@@ -147,11 +151,10 @@ func (t *Tokenizer) parseUnigram(options, vocab []byte) error {
 	if p.UnkID == nil {
 		return errors.New("a vocabulary without unk_id is not supported")
 	}
-	pieces, err := scanPieces(vocab)
-	if err != nil {
-		return fmt.Errorf("vocab: %w", err)
+	if long.pieces == nil {
+		return errors.New("vocab: not a list of pieces")
 	}
-	return t.setUnigram(pieces, *p.UnkID, p.ByteFallback)
+	return t.setUnigram(long.pieces, *p.UnkID, p.ByteFallback)
 }
 
 func (t *Tokenizer) setUnigram(pieces []scored, unk int, byteFallback bool) error {
@@ -159,6 +162,6 @@ func (t *Tokenizer) setUnigram(pieces []scored, unk int, byteFallback bool) erro
 	if err != nil {
 		return err
 	}
-	t.model, t.vocab = m, unigramVocabulary{m}
+	t.model, t.vocab = m, m
 	return nil
 }

@@ -10,11 +10,54 @@ import (
 	"unsafe"
 )
 
-// scanner reads the large lists of a tokenizer.json (a quarter of a million pieces) much faster than encoding/json would, and
-// shows numbers as they are written. Its input has been through encoding/json, so it is known to be JSON; only the shape is not.
+// scanner reads the long lists of a tokenizer.json (a quarter of a million pieces) many times faster than encoding/json would, and
+// shows numbers as they are written. Its input is UTF-8. What it reads it holds against JSON's grammar; what it skips it does not.
 type scanner struct {
 	b []byte
 	i int
+}
+
+// lists are the long ones of a model, as far as there are any.
+type lists struct {
+	tokens []token  // an object "vocab"
+	pieces []scored // a list "vocab"
+	merges [][2]string
+}
+
+// cutLists parts the model's lists from the rest of a tokenizer.json, where null stands in their place.
+func cutLists(b []byte) (rest []byte, l lists, err error) {
+	s := scanner{b: b}
+	seen := map[string]bool{}
+	from := 0
+	field := func(name string) (err error) {
+		if name != "vocab" && name != "merges" {
+			return s.skip()
+		}
+		if seen[name] {
+			return errors.New("it is given twice")
+		}
+		seen[name] = true
+		first := s.next()
+		start := s.i
+		switch {
+		case name == "merges":
+			l.merges, err = s.merges()
+		case first == '[':
+			l.pieces, err = s.pieces()
+		default:
+			l.tokens, err = s.ids()
+		}
+		rest = append(append(rest, b[from:start]...), "null"...)
+		from = s.i
+		return err
+	}
+	err = s.object(func(part string) error {
+		if part == "model" && s.next() == '{' {
+			return s.object(field)
+		}
+		return s.skip()
+	})
+	return append(rest, b[from:]...), l, err
 }
 
 // next skips white space and returns the byte that follows, 0 at the end.
@@ -47,9 +90,12 @@ func (s *scanner) text() (string, error) {
 	start := s.i
 	plain := true
 	for s.i < len(s.b) && s.b[s.i] != '"' {
-		if s.b[s.i] == '\\' {
+		switch c := s.b[s.i]; {
+		case c == '\\':
 			plain = false
 			s.i++
+		case c < ' ':
+			return "", errors.New("a control character in a string")
 		}
 		s.i++
 	}
@@ -65,17 +111,98 @@ func (s *scanner) text() (string, error) {
 	return t, err
 }
 
-// number reads a number as it is written.
+// number reads a number as it is written. The result shares the scanner's bytes.
 func (s *scanner) number() (string, error) {
 	s.next()
 	start := s.i
-	for s.i < len(s.b) && strings.IndexByte("+-.eE0123456789", s.b[s.i]) >= 0 {
-		s.i++
+	digits := func() bool {
+		from := s.i
+		for s.i < len(s.b) && '0' <= s.b[s.i] && s.b[s.i] <= '9' {
+			s.i++
+		}
+		return s.i > from
 	}
-	if s.i == start {
+	at := func(set string) bool {
+		if s.i < len(s.b) && strings.IndexByte(set, s.b[s.i]) >= 0 {
+			s.i++
+			return true
+		}
+		return false
+	}
+	at("-")
+	if !at("0") && !digits() || at(".") && !digits() {
 		return "", errors.New("not a number")
 	}
-	return string(s.b[start:s.i]), nil
+	if at("eE") {
+		at("+-")
+		if !digits() {
+			return "", errors.New("not a number")
+		}
+	}
+	return unsafe.String(unsafe.SliceData(s.b[start:]), s.i-start), nil
+}
+
+// skip passes over a value.
+func (s *scanner) skip() error {
+	s.next()
+	start := s.i
+	for depth := 0; s.i < len(s.b); s.i++ {
+		switch s.b[s.i] {
+		case '"':
+			for s.i++; s.i < len(s.b) && s.b[s.i] != '"'; s.i++ {
+				if s.b[s.i] == '\\' {
+					s.i++
+				}
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return s.passed(start)
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				return s.passed(start)
+			}
+		}
+	}
+	return errors.New("a value without end")
+}
+
+func (s *scanner) passed(start int) error {
+	if s.i == start {
+		return errors.New("no value")
+	}
+	return nil
+}
+
+// object reads "{" name ":" value "," ... "}", calling member before each value.
+func (s *scanner) object(member func(name string) error) error {
+	if !s.take('{') {
+		return errors.New("not an object")
+	}
+	if s.take('}') {
+		return nil
+	}
+	for {
+		name, err := s.text()
+		if err != nil {
+			return err
+		}
+		if !s.take(':') {
+			return fmt.Errorf("%q: no value", name)
+		}
+		if err := member(name); err != nil {
+			return fmt.Errorf("%q: %w", name, err)
+		}
+		if s.take('}') {
+			return nil
+		}
+		if !s.take(',') {
+			return fmt.Errorf("%q: more than was expected", name)
+		}
+	}
 }
 
 // list reads "[" element "," ... "]", calling element for each.
@@ -99,46 +226,27 @@ func (s *scanner) list(element func(i int) error) error {
 	}
 }
 
-// scanIDs reads {"token": id, ...}.
-func scanIDs(b []byte) (tokenIDs, error) {
-	s := scanner{b: b}
-	v := tokenIDs{}
-	if !s.take('{') {
-		return nil, errors.New("not an object of ids")
-	}
-	if s.take('}') {
-		return v, nil
-	}
-	for {
-		token, err := s.text()
-		if err != nil {
-			return nil, err
-		}
-		if !s.take(':') {
-			return nil, fmt.Errorf("token %q: no id", token)
-		}
+// ids reads {"token": id, ...}.
+func (s *scanner) ids() ([]token, error) {
+	all := []token{}
+	err := s.object(func(text string) error {
 		digits, err := s.number()
 		if err != nil {
-			return nil, fmt.Errorf("token %q: %w", token, err)
+			return err
 		}
 		id, err := strconv.ParseUint(digits, 10, 31)
 		if err != nil {
-			return nil, fmt.Errorf("token %q: id %s is not one", token, digits)
+			return fmt.Errorf("id %s is not one", digits)
 		}
-		v[token] = int32(id)
-		if s.take('}') {
-			return v, nil
-		}
-		if !s.take(',') {
-			return nil, fmt.Errorf("token %q: more than an id", token)
-		}
-	}
+		all = append(all, token{text, int32(id)})
+		return nil
+	})
+	return all, err
 }
 
-// scanPieces reads [["piece", score], ...].
-func scanPieces(b []byte) ([]scored, error) {
-	s := scanner{b: b}
-	var all []scored
+// pieces reads [["piece", score], ...].
+func (s *scanner) pieces() ([]scored, error) {
+	all := []scored{}
 	err := s.list(func(int) error {
 		var p scored
 		fields := 0
@@ -166,10 +274,9 @@ func scanPieces(b []byte) ([]scored, error) {
 	return all, err
 }
 
-// scanMerges reads ["a b", ...] or [["a", "b"], ...].
-func scanMerges(b []byte) ([][2]string, error) {
-	s := scanner{b: b}
-	var all [][2]string
+// merges reads ["a b", ...] or [["a", "b"], ...].
+func (s *scanner) merges() ([][2]string, error) {
+	all := [][2]string{}
 	err := s.list(func(int) error {
 		var p [2]string
 		if s.next() == '"' {

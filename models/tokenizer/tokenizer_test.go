@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	librarymodel "github.com/sugarme/tokenizer/model"
 	library "github.com/sugarme/tokenizer/model/wordpiece"
@@ -51,7 +50,7 @@ func TestLongestFirst(t *testing.T) {
 // The heap finds the merges that looking for the best pair again and again would.
 func TestBPEAgainstNaive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		vocab := tokenIDs{"a": 0, "b": 1, "c": 2}
+		vocab := map[string]int32{"a": 0, "b": 1, "c": 2}
 		tokens := []string{"a", "b", "c"}
 		var pairs [][2]string
 		for range rapid.IntRange(0, 30).Draw(t, "merges") {
@@ -64,7 +63,15 @@ func TestBPEAgainstNaive(t *testing.T) {
 				pairs = append(pairs, [2]string{l, r})
 			}
 		}
-		m, err := newBPE(vocab, pairs, nil, false)
+		var list []token
+		for text, id := range vocab {
+			list = append(list, token{text, id})
+		}
+		all, err := newTokens(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := newBPE(all, pairs, nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +122,7 @@ func TestUnigramIsBest(t *testing.T) {
 					best[i] = max(best[i], p.score+best[i+len(p.piece)])
 				}
 			}
-			if _, n := decode([]byte(word[i:])); word[i]&0xc0 != 0x80 && m.ids[word[i:i+n]] == 0 {
+			if _, n := decode([]byte(word[i:])); word[i]&0xc0 != 0x80 && lookedUp(m, word[i:i+n]) == 0 {
 				best[i] = max(best[i], m.unkScore+best[i+n])
 			}
 		}
@@ -130,6 +137,11 @@ func TestUnigramIsBest(t *testing.T) {
 	})
 }
 
+func lookedUp(m *unigram, piece string) int32 {
+	id, _ := m.lookup(piece)
+	return id
+}
+
 // sugarme/tokenizer's WordPiece was written independently and is exact: both must agree.
 func TestWordpieceAgainstLibrary(t *testing.T) {
 	tok, err := Load("testdata/bert-uncased")
@@ -137,9 +149,7 @@ func TestWordpieceAgainstLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	vocab := librarymodel.Vocab{}
-	for token, id := range tok.vocab.(tokenIDs) {
-		vocab[token] = int(id)
-	}
+	tok.vocab.each(func(token string, id int32) { vocab[token] = int(id) })
 	lib := library.NewWordPieceBuilder().Vocab(&vocab).UnkToken("[UNK]").Build()
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.StringMatching(`[a-zéпростйы你#]{1,25}`).Draw(t, "word")
@@ -157,7 +167,8 @@ func TestWordpieceAgainstLibrary(t *testing.T) {
 	})
 }
 
-// Long inputs of any kind take time in proportion to their length.
+// Long inputs of any kind take work in proportion to their length: twice the text makes the models take about twice the steps, and a
+// text of 1 MiB comes to an end.
 func TestLongInput(t *testing.T) {
 	units := []string{"a", "ab", "the ", " ", "é", "\u0301", "你", "!", "\xff", "[MASK]", "<mask>", "<mas", "가", "🇫", "x\u0301\u0323"}
 	for _, family := range families {
@@ -166,21 +177,66 @@ func TestLongInput(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, u := range units {
-			size := 1 << 16
+			sizes := []int{1 << 15, 1 << 16}
 			if i < 2 {
-				size = 1 << 20
+				sizes = []int{1 << 19, 1 << 20}
 			}
-			text := strings.Repeat(u, size/len(u))
-			start := time.Now()
-			ids, _ := tok.NewEncoder().Encode(nil, text, nil, 0)
-			if d := time.Since(start); d > 10*time.Second { // a quadratic way would take minutes
-				t.Errorf("%s: %q over %d bytes took %v", family, u, size, d)
+			var steps [2]int
+			for j, size := range sizes {
+				text := strings.Repeat(u, size/len(u))
+				e := tok.NewEncoder()
+				ids, _ := e.Encode(nil, text, nil, 0)
+				steps[j] = e.scratch.steps
+				if len(ids) > 3*len(text)+8 { // U+FFFD has three bytes
+					t.Errorf("%s: %q gave %d ids", family, u, len(ids))
+				}
 			}
-			if len(ids) > 3*len(text)+8 { // U+FFFD has three bytes
-				t.Errorf("%s: %q gave %d ids", family, u, len(ids))
+			if steps[1] > 5*steps[0]/2+100 { // the heap's depth adds a little
+				t.Errorf("%s: %q over %d bytes takes %d steps, over twice as many %d", family, u, sizes[0], steps[0], steps[1])
 			}
 		}
 	}
+}
+
+// Truncation takes ids away and adds none; what an encoder has seen before changes nothing.
+func TestEncodeProperties(t *testing.T) {
+	var all []*Tokenizer
+	var used []*Encoder
+	for _, family := range families {
+		tok, err := Load(filepath.Join("testdata", family))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, used = append(all, tok), append(used, tok.NewEncoder())
+	}
+	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`([a-zA-Zéß'.,0-9你]{0,9}[ \t\x{a0}]{0,2}){0,12}`), rapid.SampledFrom([]string{"", " ", "the same", "\xff<mask> [MASK]"}))
+	rapid.Check(t, func(t *rapid.T) {
+		i := rapid.IntRange(0, len(all)-1).Draw(t, "family")
+		first := text.Draw(t, "text")
+		var pair *string
+		special := all[i].templates[0].special
+		if rapid.Bool().Draw(t, "is a pair") {
+			pair, special = new(text.Draw(t, "pair")), all[i].templates[1].special
+		}
+		limit := rapid.IntRange(1, 40).Draw(t, "limit")
+		whole, _ := used[i].Encode(nil, first, pair, 0)
+		short, second := used[i].Encode(nil, first, pair, limit)
+		if len(short) > len(whole) || len(short) > max(limit, special) || len(whole) <= limit && !slices.Equal(short, whole) {
+			t.Fatalf("%s: %q cut to %d: %v of %v", families[i], first, limit, short, whole)
+		}
+		rest := slices.Clone(whole) // short is what is left of whole
+		for _, id := range short {
+			at := slices.Index(rest, id)
+			if at < 0 {
+				t.Fatalf("%s: %q cut to %d: id %d is new: %v of %v", families[i], first, limit, id, short, whole)
+			}
+			rest = rest[at+1:]
+		}
+		again, freshSecond := all[i].NewEncoder().Encode(nil, first, pair, limit)
+		if !slices.Equal(short, again) || second != freshSecond {
+			t.Fatalf("%s: %q: %v, with a new encoder %v", families[i], first, short, again)
+		}
+	})
 }
 
 // A full cache starts anew and changes no ids.

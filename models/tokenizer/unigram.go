@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // scored is a piece of a Unigram vocabulary; its id is its place there.
@@ -16,21 +15,12 @@ type scored struct {
 
 // unigram is SentencePiece's model: of all ways to part a word into pieces, the one with the highest sum of scores.
 type unigram struct {
-	ids      tokenIDs
+	*tokens
 	score    []float64
 	unk      int32
 	unkScore float64
 	fallback []int32 // the tokens of the 256 bytes, with byte_fallback; -1 where there is none
-
-	// The pieces, sorted: the children of a prefix lie side by side. Ranges by first byte and by first two bytes begin the search.
-	sorted []string
-	sortID []int32
-	one    [256]span
-	two    map[uint16]span
 }
-
-// span is a range of sorted pieces.
-type span struct{ lo, hi int32 }
 
 // node is the best way to part the word up to a byte: the last piece, where it begins, and the sum of scores.
 type node struct {
@@ -51,68 +41,32 @@ func newUnigram(pieces []scored, unk int, byteFallback bool) (*unigram, error) {
 	case unk < 0 || unk >= len(pieces):
 		return nil, fmt.Errorf("model Unigram: unk_id %d is outside the vocabulary of %d", unk, len(pieces))
 	}
-	m := &unigram{
-		ids:   make(tokenIDs, len(pieces)),
-		score: make([]float64, len(pieces)),
-		unk:   int32(unk),
-		two:   map[uint16]span{},
-	}
+	list := make([]token, len(pieces))
+	m := &unigram{score: make([]float64, len(pieces)), unk: int32(unk)}
 	least := math.Inf(1)
 	for i, p := range pieces {
 		if math.IsNaN(p.score) || math.IsInf(p.score, 0) {
 			return nil, fmt.Errorf("model Unigram: piece %d: score %v", i, p.score)
 		}
-		m.ids[p.piece] = int32(i)
-		m.score[i] = p.score
+		list[i], m.score[i] = token{p.piece, int32(i)}, p.score
 		least = min(least, p.score)
 	}
 	m.unkScore = least - 10
+	var err error
+	if m.tokens, err = newTokens(list); err != nil {
+		return nil, fmt.Errorf("model Unigram: %w", err)
+	}
 	if byteFallback {
 		m.fallback = make([]int32, 256)
 		for c := range m.fallback {
-			id, ok := m.ids[fmt.Sprintf("<0x%02X>", c)]
+			id, ok := m.lookup(fmt.Sprintf("<0x%02X>", c))
 			if !ok {
 				id = -1
 			}
 			m.fallback[c] = id
 		}
 	}
-	m.index()
 	return m, nil
-}
-
-// index sorts the pieces and notes where each beginning lies.
-func (m *unigram) index() {
-	type entry struct {
-		piece string
-		id    int32
-	}
-	all := make([]entry, 0, len(m.ids))
-	for p, id := range m.ids {
-		if p != "" {
-			all = append(all, entry{p, id})
-		}
-	}
-	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.piece, b.piece) })
-	m.sorted, m.sortID = make([]string, len(all)), make([]int32, len(all))
-	for i, x := range all {
-		m.sorted[i], m.sortID[i] = x.piece, x.id
-		here := int32(i)
-		r := &m.one[x.piece[0]]
-		if r.hi == 0 {
-			r.lo = here
-		}
-		r.hi = here + 1
-		if len(x.piece) > 1 {
-			key := uint16(x.piece[0])<<8 | uint16(x.piece[1])
-			r, ok := m.two[key]
-			if !ok {
-				r.lo = here
-			}
-			r.hi = here + 1
-			m.two[key] = r
-		}
-	}
 }
 
 func (m *unigram) tokenize(s *scratch, dst []int32, word []byte) []int32 {
@@ -123,7 +77,7 @@ func (m *unigram) tokenize(s *scratch, dst []int32, word []byte) []int32 {
 	nodes := s.nodes
 	for i := 0; i < len(word); {
 		_, char := decode(word[i:])
-		if !m.extend(nodes, word, i, char) {
+		if !m.extend(s, word, i, char) {
 			reach(&nodes[i+char], nodes[i].score+m.unkScore, i, m.unk)
 		}
 		i += char
@@ -148,49 +102,25 @@ func (m *unigram) tokenize(s *scratch, dst []int32, word []byte) []int32 {
 }
 
 // extend tries each piece that lies in the word at i; it reports whether one of them is the single character there.
-func (m *unigram) extend(nodes []node, word []byte, i, char int) (single bool) {
-	here := nodes[i].score
-	r := m.one[word[i]]
-	for depth := 1; r.lo < r.hi; depth++ { // sorted[lo:hi] begin with word[i:i+depth]
-		if len(m.sorted[r.lo]) == depth {
-			id := m.sortID[r.lo]
-			reach(&nodes[i+depth], m.score[id]+here, i, id)
-			single = single || depth == char
-			r.lo++
+func (m *unigram) extend(s *scratch, word []byte, i, char int) (single bool) {
+	here, h := s.nodes[i].score, noBytes
+	for end := i; end < len(word); {
+		s.steps++
+		h = hashByte(h, word[end])
+		end++
+		mark := m.mark(h)
+		if mark&markBegins == 0 {
+			break
 		}
-		if i+depth >= len(word) || r.lo >= r.hi {
-			return single
+		if mark&markIs == 0 {
+			continue
 		}
-		c := word[i+depth]
-		if depth == 1 {
-			r = m.two[uint16(word[i])<<8|uint16(c)]
-		} else {
-			r = m.narrow(r, depth, c)
+		if id := m.find(h, "", view(word[i:end])); id >= 0 {
+			reach(&s.nodes[end], m.score[id]+here, i, id)
+			single = single || end == i+char
 		}
 	}
 	return single
-}
-
-// narrow finds the pieces of a range whose byte at depth is c.
-func (m *unigram) narrow(r span, depth int, c byte) span {
-	lo, hi := r.lo, r.hi
-	for lo < hi {
-		if mid := (lo + hi) >> 1; m.sorted[mid][depth] < c {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	first := lo
-	hi = r.hi
-	for lo < hi {
-		if mid := (lo + hi) >> 1; m.sorted[mid][depth] <= c {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return span{first, lo}
 }
 
 // reach keeps the better way; of two equal ones the first.
@@ -202,7 +132,7 @@ func reach(n *node, score float64, from int, id int32) {
 
 // unknown appends the ids of unknown text, in reverse.
 func (m *unigram) unknown(dst []int32, text []byte) []int32 {
-	if id, ok := m.ids[string(text)]; ok { // together they can be a piece after all
+	if id, ok := m.lookup(string(text)); ok { // together they can be a piece after all
 		return append(dst, id)
 	}
 	if m.fallback == nil {
@@ -219,10 +149,5 @@ func (m *unigram) unknown(dst []int32, text []byte) []int32 {
 	return dst
 }
 
-// unigramVocabulary finds pieces.
-type unigramVocabulary struct{ *unigram }
-
-func (v unigramVocabulary) lookup(token string) (int32, bool) { return v.ids.lookup(token) }
-func (v unigramVocabulary) size() int                         { return len(v.score) }
-
-func (v unigramVocabulary) each(f func(string, int32)) { v.ids.each(f) }
+// size counts pieces that are given twice twice, as the reference does.
+func (m *unigram) size() int { return len(m.score) }

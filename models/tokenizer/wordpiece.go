@@ -7,55 +7,48 @@ import (
 
 // wordpiece is BERT's model: the longest piece of the vocabulary first, then again for the rest, whose pieces bear a prefix.
 type wordpiece struct {
-	vocab    tokenIDs
+	vocab    *tokens
 	unk      int32
 	prefix   string
-	maxChars int // longer words are unknown
-	longest  int // bytes of the longest piece
+	inside   uint64 // the hash of the prefix
+	maxChars int    // longer words are unknown
 }
 
-func newWordpiece(vocab tokenIDs, unk, prefix string, maxChars int) (*wordpiece, error) {
-	id, ok := vocab[unk]
+func newWordpiece(vocab *tokens, unk, prefix string, maxChars int) (*wordpiece, error) {
+	id, ok := vocab.lookup(unk)
 	if !ok {
 		return nil, fmt.Errorf("model WordPiece: the unknown token %q is not in the vocabulary", unk)
 	}
-	m := &wordpiece{vocab: vocab, unk: id, prefix: prefix, maxChars: maxChars}
-	for piece := range vocab {
-		m.longest = max(m.longest, len(piece))
-	}
-	return m, nil
+	return &wordpiece{vocab, id, prefix, hashString(noBytes, prefix), maxChars}, nil
 }
 
-func (m *wordpiece) tokenize(s *scratch, dst []int32, word []byte) []int32 {
-	if id, ok := m.vocab[string(word)]; ok && (len(word) <= m.maxChars || utf8.RuneCount(word) <= m.maxChars) {
-		return append(dst, id)
-	}
+func (m *wordpiece) tokenize(_ *scratch, dst []int32, word []byte) []int32 {
 	if len(word) > m.maxChars && utf8.RuneCount(word) > m.maxChars {
 		return append(dst, m.unk)
 	}
 	from := len(dst)
-	for start := 0; start < len(word); {
-		key := s.bytes[:0]
-		if start > 0 {
-			key = append(key, m.prefix...)
-		}
-		head := len(key)
-		key = append(key, word[start:min(len(word), start+m.longest)]...)
-		s.bytes = key
-		for len(key) > head {
-			if id, ok := m.vocab[string(key)]; ok {
-				dst = append(dst, id)
+	prefix, head := "", noBytes
+	for start := 0; start < len(word); prefix, head = m.prefix, m.inside {
+		longest, end := int32(-1), start
+		h := head
+		for i := start; i < len(word); i++ {
+			h = hashByte(h, word[i])
+			mark := m.vocab.mark(h)
+			if mark&markBegins == 0 {
 				break
 			}
-			key = key[:len(key)-1]
-			for len(key) > head && !utf8.RuneStart(s.bytes[len(key)]) {
-				key = key[:len(key)-1]
+			if mark&markIs == 0 {
+				continue
+			}
+			if id := m.vocab.find(h, prefix, view(word[start:i+1])); id >= 0 {
+				longest, end = id, i+1
 			}
 		}
-		if len(key) == head {
+		if longest < 0 {
 			return append(dst[:from], m.unk)
 		}
-		start += len(key) - head
+		dst = append(dst, longest)
+		start = end
 	}
 	return dst
 }
