@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,16 +105,27 @@ func planCommand() *cobra.Command {
 }
 
 func runCommand() *cobra.Command {
-	var out, device string
+	var out, device, only string
+	var makeReport bool
 	c := &cobra.Command{Use: "run SPEC...", Short: "run what is missing, then report", Args: specArgs}
 	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
 	c.Flags().StringVar(&device, "device", "auto", "auto, cpu or cuda:N")
+	c.Flags().StringVar(&only, "only", "", onlyHelp)
+	c.Flags().BoolVar(&makeReport, "report", true, "make the report at the end")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		keep, err := parseOnly(only)
+		if err != nil {
+			return err
+		}
 		w, err := prepare(c, args, out, device)
 		if err != nil {
 			return err
 		}
 		defer w.close()
+		w.runs = slices.DeleteFunc(w.runs, func(r *experiments.Run) bool { return !keep(runFields(r)) })
+		if len(w.runs) == 0 {
+			return usageError{fmt.Errorf("--only %s fits no run of the specs; hint: pema plan lists them", only)}
+		}
 		bars := newBars(c.ErrOrStderr())
 		w.runner.Progress = bars.step
 		sum, err := w.runner.Run(c.Context(), w.runs)
@@ -122,8 +134,10 @@ func runCommand() *cobra.Command {
 			return fmt.Errorf("%w: %d runs done, %d were there; what is recorded stays, the same command goes on", err, sum.Done, sum.Skipped)
 		}
 		w.log("%d runs done, %d were there, %d failed", sum.Done, sum.Skipped, sum.Failed)
-		if err := writeReport(c.OutOrStdout(), w.log, w.runner.Store); err != nil {
-			return err
+		if makeReport {
+			if err := writeReport(c.OutOrStdout(), w.log, w.runner.Store); err != nil {
+				return err
+			}
 		}
 		if sum.Failed > 0 {
 			return fmt.Errorf("%d runs failed: their records in %s say why", sum.Failed, w.runner.Store.Dir())
