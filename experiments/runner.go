@@ -55,7 +55,7 @@ func (x *Runner) Run(ctx context.Context, runs []*Run) (Summary, error) {
 		x.log("run %d of %d: %s on %s, %s, seed %d", i+1, len(runs), r.Model, r.Dataset, r.Variant, r.Seed)
 		rec := &results.Record{
 			Schema: results.Schema, ID: r.ID, State: results.Done, Spec: r.Spec.label(), Model: r.Model, Dataset: r.Dataset,
-			Variant: r.Variant, Seed: r.Seed, Started: x.Now().UTC(), Training: r.Training, Inputs: r.Inputs, Environment: x.Env,
+			Variant: r.Variant, Seed: r.Seed, Started: x.Now().UTC(), Training: r.Training, Inputs: r.Inputs, Environment: x.Env, Variables: variables(os.Environ()),
 			Seeds: results.Seeds{Head: r.Seed*1000 + 1, Order: r.Seed*1000 + 2, Dropout: r.Seed*1000 + 3},
 		}
 		err := x.execute(ctx, r, rec)
@@ -88,7 +88,7 @@ func (x *Runner) log(format string, args ...any) {
 }
 
 func (s *Spec) label() results.Spec {
-	return results.Spec{Name: s.Name, Title: s.Title, Measure: s.Measure, SHA256: s.SHA256,
+	return results.Spec{Name: s.Name, Source: s.Source, Title: s.Title, Measure: s.Measure, SHA256: s.SHA256,
 		Table: results.Table{Rows: s.Table.Rows, Columns: s.Table.Columns, Cells: s.Table.Cells}}
 }
 
@@ -114,6 +114,11 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 		if dir, _, err = x.Source.Model(ctx, id+"@"+r.Commit, Train); err != nil {
 			return err
 		}
+		files, err := fetched(dir)
+		if err != nil {
+			return err
+		}
+		rec.Inputs = slices.Concat(rec.Inputs, files)
 	}
 	cfg, err := checkpoint.ReadConfig(filepath.Join(dir, "config.json"))
 	if err != nil {
@@ -307,7 +312,7 @@ func (t Tokens) NewEncoder() datasets.Encoder { return t.Tokenizer.NewEncoder() 
 func Environment(code string, d torch.Device) results.Environment {
 	host, _ := os.Hostname()
 	return results.Environment{Code: code, Host: host, OS: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(), Device: d.String(),
-		Libtorch: torch.Version(), Go: runtime.Version(), Threads: torch.Threads()}
+		Driver: driver(d), Libtorch: torch.Version(), Go: runtime.Version(), Threads: torch.Threads()}
 }
 
 func cpuName() string {
