@@ -127,8 +127,10 @@ func (e *eventWriter) write(wall float64, step int, what func([]byte) []byte) {
 	var event []byte
 	event = protowire.AppendTag(event, 1, protowire.Fixed64Type) // wall_time
 	event = protowire.AppendFixed64(event, math.Float64bits(wall))
-	event = protowire.AppendTag(event, 2, protowire.VarintType) // step
-	event = protowire.AppendVarint(event, uint64(step))
+	if step > 0 {
+		event = protowire.AppendTag(event, 2, protowire.VarintType) // step
+		event = protowire.AppendVarint(event, uint64(step))
+	}
 	event = what(event)
 	frame := binary.LittleEndian.AppendUint64(nil, uint64(len(event)))
 	frame = binary.LittleEndian.AppendUint32(frame, masked(frame))
