@@ -30,8 +30,14 @@ func submitCommand() *cobra.Command {
 		Long: `Hands the runs that have no record yet, and are not queued, to a scheduler: a fetch first where the hub is needed, one task a run,
 the report last. The same call again submits only what is missing by then.
 
-The output folder must be one that the nodes share. --engine slurm calls sbatch; --engine kubernetes writes a manifest for kubectl apply.
-Memory is the forecast's, time is three times the guess and ten minutes; --mem and --time say otherwise.`}
+The output folder must be one that the nodes share. --engine slurm calls sbatch. --engine kubernetes writes a manifest for kubectl apply, and
+does not ask the cluster what is queued: apply a second one when the first has ended. Memory is the forecast's, time is three times what
+such runs took before and ten minutes; --mem and --time say otherwise.
+
+With --status the arguments are submissions; without any, all are shown.`,
+		Example: `  pema submit paper --engine slurm --out /shared/out --device cuda --partition gpu --array-slots 8
+  pema submit --status --out /shared/out
+  pema submit paper --engine kubernetes --out /data/out --image registry/pema:1 --volume claim:/data --array-slots 8`}
 	f := c.Flags()
 	f.StringVar(&s.engine, "engine", "slurm", "slurm or kubernetes")
 	f.StringVar(&s.job.Out, "out", defaultOut, "output folder, shared by the nodes")
@@ -67,7 +73,7 @@ func (s *submit) run(c *cobra.Command, args []string) (err error) {
 		return err
 	}
 	if s.status {
-		return s.showStatus(c)
+		return s.showStatus(c, args)
 	}
 	if err := specArgs(c, args); err != nil {
 		return err
@@ -107,6 +113,10 @@ func (s *submit) run(c *cobra.Command, args []string) (err error) {
 			return err
 		}
 	}
+	took, err := times(store)
+	if err != nil {
+		return err
+	}
 	done, waiting := 0, 0
 	for _, r := range runs {
 		switch {
@@ -116,7 +126,9 @@ func (s *submit) run(c *cobra.Command, args []string) (err error) {
 			waiting++
 		default:
 			j.Fetch = j.Fetch || r.ModelDir == "" || r.Data == nil
-			j.Tasks = append(j.Tasks, task(r, j.Device))
+			t := task(r, j.Device)
+			t.Seconds = took[timed{r.Spec.Name, r.Model, r.Dataset}]
+			j.Tasks = append(j.Tasks, t)
 		}
 	}
 	return s.hand(c, done, waiting)
@@ -244,10 +256,10 @@ type taskStatus struct {
 }
 
 // showStatus tells of every run that was ever submitted how it stands: its record counts first, then the scheduler's word.
-func (s *submit) showStatus(c *cobra.Command) error {
+func (s *submit) showStatus(c *cobra.Command, names []string) error {
 	deadline := time.Now().Add(s.wait)
 	for {
-		list, open, err := s.statuses(c.Context())
+		list, open, err := s.statuses(c.Context(), names)
 		if err != nil {
 			return err
 		}
@@ -281,10 +293,18 @@ func (s *submit) showStatus(c *cobra.Command) error {
 
 // statuses lists the submitted runs; open counts those that are queued or running or, where no scheduler can be asked, have no
 // record.
-func (s *submit) statuses(ctx context.Context) (list []taskStatus, open int, err error) {
+func (s *submit) statuses(ctx context.Context, names []string) (list []taskStatus, open int, err error) {
 	subs, err := cluster.Submissions(s.job.Out)
 	if err != nil {
 		return nil, 0, err
+	}
+	for _, n := range names {
+		if !slices.ContainsFunc(subs, func(x *cluster.Submission) bool { return x.Name == n }) {
+			return nil, 0, usageError{fmt.Errorf("%s has no submission %s", s.job.Out, n)}
+		}
+	}
+	if len(names) > 0 {
+		subs = slices.DeleteFunc(subs, func(x *cluster.Submission) bool { return !slices.Contains(names, x.Name) })
 	}
 	states, err := s.slurm.States(ctx, subs)
 	if err != nil && !errors.Is(err, cluster.ErrNoSlurm) {
@@ -301,6 +321,9 @@ func (s *submit) statuses(ctx context.Context) (list []taskStatus, open int, err
 			st, known := states[t.ID]
 			if known {
 				x.State, x.Job, x.Reason = strings.ToLower(st.State), st.Job, st.Reason
+				if st.State == "OUT_OF_MEMORY" { // the node's, not the device's: no outcome of the run
+					x.State, x.Reason = "killed", "Slurm's memory limit; hint: submit again with a larger --mem"
+				}
 			}
 			rec, err := store.Read(t.ID)
 			recorded := err == nil && (rec.State != results.Failed || !st.Waits())
@@ -335,6 +358,24 @@ func task(r *experiments.Run, device string) cluster.Task {
 	return t
 }
 
+// timed are runs that take about the same time.
+type timed struct{ spec, model, dataset string }
+
+// times are the longest that such runs took, of those that are done.
+func times(store *results.Store) (map[timed]float64, error) {
+	took := map[timed]float64{}
+	if store == nil {
+		return took, nil
+	}
+	records, _, err := store.All()
+	for _, r := range records {
+		if k := (timed{r.Spec.Name, r.Model, r.Dataset}); r.State == results.Done {
+			took[k] = max(took[k], r.Time.Total)
+		}
+	}
+	return took, err
+}
+
 // Host memory of a run beside what it allocates for tensors: the program with libtorch, the dataset and its ids, and the mapped
 // weights; with CUDA also the driver's context.
 const (
@@ -364,11 +405,9 @@ func parseBytes(s string) (int64, error) {
 	}
 	var n int64
 	var unit string
-	if k, err := fmt.Sscanf(s, "%d%s", &n, &unit); k < 1 || n < 1 || err != nil && k < 1 {
-		return 0, usageError{fmt.Errorf("size %q: want a number with M or G", s)}
-	}
+	_, err := fmt.Sscanf(s, "%d%s", &n, &unit)
 	shift, ok := map[string]int{"M": 20, "G": 30, "MiB": 20, "GiB": 30}[unit]
-	if !ok || n > 1<<30 {
+	if err != nil || !ok || n < 1 || n > 1<<30 {
 		return 0, usageError{fmt.Errorf("size %q: want a number with M or G", s)}
 	}
 	return n << shift, nil

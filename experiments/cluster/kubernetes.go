@@ -77,7 +77,7 @@ func Manifest(j *Job, sub *Submission) ([]byte, error) {
 	if minutes := j.limit(sub.Tasks); minutes > 0 {
 		template["spec"].(m)["activeDeadlineSeconds"] = 60 * minutes // of one pod; a Job's would count all runs together
 	}
-	wait := []string{j.Pema, "submit", "--status", "--wait", "72h", "--out", j.Out}
+	wait := []string{j.Pema, "submit", "--status", "--wait", "72h", "--out", j.Out, sub.Name}
 	report := m{"backoffLimit": 2, "template": pod(container("wait", wait, nil), container("report", j.command("report"), nil))}
 
 	documents := []m{

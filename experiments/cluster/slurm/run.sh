@@ -19,17 +19,24 @@ done
 
 work=$(mktemp -d)
 chmod 755 "$work"
+export SLURM_CONF=$work/slurm.conf # from here on Slurm's commands know no other cluster
 cleanup() {
 	local code=$?
+	# Tasks end before the daemons do.
+	scancel --signal=KILL --full --user=root >/dev/null 2>&1 || true
 	scancel --user=root >/dev/null 2>&1 || true
-	for pid in n1.pid n2.pid ctld.pid munge.pid; do
-		[ ! -s "$work/$pid" ] || kill "$(cat "$work/$pid")" 2>/dev/null || true
+	for _ in $(seq 50); do
+		[ -n "$(squeue -h 2>/dev/null)" ] || break
+		sleep 0.1
 	done
+	local pids
+	pids=$(cat "$work"/{n1,n2,ctld,munge}.pid 2>/dev/null || true)
+	kill $pids 2>/dev/null || true
 	if [ $code != 0 ]; then
 		tail -n 15 "$work"/*.log "$work"/out/submit/*/logs/* >&2 2>/dev/null || true
 	fi
-	for _ in $(seq 50); do
-		[ -e "$work/ctld.pid" ] && kill -0 "$(cat "$work/ctld.pid")" 2>/dev/null || break
+	for _ in $(seq 100); do
+		kill -0 $pids 2>/dev/null || break # until none is left
 		sleep 0.1
 	done
 	rm -rf "$work"
@@ -71,7 +78,6 @@ NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$p1 CPUs=1 RealMemory=800
 NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=$p2 CPUs=1 RealMemory=8000 State=UNKNOWN
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 C
-export SLURM_CONF=$work/slurm.conf
 munged --force --socket="$work/munge.sock" --key-file="$work/munge.key" --pid-file="$work/munge.pid" --log-file="$work/munge.log" --seed-file="$work/munge.seed"
 slurmctld
 slurmd -N n1
