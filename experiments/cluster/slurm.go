@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -188,6 +189,9 @@ func (s *Slurm) Submit(ctx context.Context, j *Job, sub *Submission) error {
 		}
 		out, err := s.command(ctx, "sbatch", append(args, filepath.Join(sub.Dir(j.Out), x.Part.Name+".sbatch"))...)
 		if err != nil {
+			if sub.Parts[0].Job == "" {
+				os.RemoveAll(sub.Dir(j.Out)) //nolint:errcheck // nothing was handed over, so nothing is to be remembered
+			}
 			for _, p := range sub.Parts {
 				if p.Job != "" {
 					_, _ = s.command(context.WithoutCancel(ctx), "scancel", p.Job) // the first error is the one to tell

@@ -23,10 +23,10 @@ export SLURM_CONF=$work/slurm.conf # from here on Slurm's commands know no other
 cleanup() {
 	local code=$?
 	# Tasks end before the daemons do.
-	scancel --signal=KILL --full --user=root >/dev/null 2>&1 || true
-	scancel --user=root >/dev/null 2>&1 || true
+	timeout 5 scancel --signal=KILL --full --user=root >/dev/null 2>&1 || true
+	timeout 5 scancel --user=root >/dev/null 2>&1 || true
 	for _ in $(seq 50); do
-		[ -n "$(squeue -h 2>/dev/null)" ] || break
+		[ -n "$(timeout 5 squeue -h 2>/dev/null)" ] || break
 		sleep 0.1
 	done
 	local pids
@@ -42,7 +42,8 @@ cleanup() {
 	rm -rf "$work"
 	exit $code
 }
-trap cleanup EXIT INT TERM
+trap cleanup EXIT
+trap "exit 130" INT TERM
 
 # --- the cluster ---
 # Three ports that are free now.
