@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # pema submit on a real Slurm: slurmctld, two slurmd and munge of Debian's packages on loopback, in a temporary folder with own
-# ports. An array of 12 runs with 2 slots; one task is killed, one node drained and resumed; a second call completes exactly what
-# is missing, and the report comes last. Run as root from any folder, with bin/pema built and the sample fetched; where Slurm is
+# ports. A model comes from a hub on loopback (pema mirror), fetched by the first job. An array of 12 runs with 2 slots; one task
+# is killed, one node drained and resumed; a second call completes exactly what is missing, and the report comes last. Run as root from any folder, with bin/pema built and the sample fetched; where Slurm is
 # missing it is installed with apt-get.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -30,7 +30,7 @@ cleanup() {
 		sleep 0.1
 	done
 	local pids
-	pids=$(cat "$work"/{n1,n2,ctld,munge}.pid 2>/dev/null || true)
+	pids=$(cat "$work"/{n1,n2,ctld,munge,mirror}.pid 2>/dev/null || true)
 	kill $pids 2>/dev/null || true
 	if [ $code != 0 ]; then
 		tail -n 15 "$work"/*.log "$work"/out/submit/*/logs/* >&2 2>/dev/null || true
@@ -95,13 +95,26 @@ nodes_are() { [ "$(sinfo -h -N -o %T | sort | uniq -c | xargs)" = "$1" ]; }
 until_true 20 "the nodes do not come up: $(sinfo 2>&1)" nodes_are "2 idle"
 say "Slurm $(sbatch --version | cut -d' ' -f2) is up: 2 nodes of 1 core"
 
+# --- a hub ---
+pema() { "$root/bin/pema" "$@"; }
+cache=${PEMA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pema}
+mkdir -p "$work/hub/models/pema-test"
+cp -r "$cache/sample/splade-tiny" "$work/hub/models/pema-test"
+"$root/bin/pema" mirror "$work/hub" --listen 127.0.0.1:0 >"$work/endpoint" 2>"$work/mirror.log" &
+echo $! >"$work/mirror.pid"
+until_true 10 "the hub does not start" test -s "$work/endpoint"
+HF_ENDPOINT=$(sed -n 's/^HF_ENDPOINT=//p' "$work/endpoint")
+export HF_ENDPOINT HF_HOME=$work/hf NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
+unset HF_HUB_CACHE HF_HUB_OFFLINE HF_TOKEN
+
 # --- the first submission ---
 cd "$work"
 out=$work/out
-pema() { "$root/bin/pema" "$@"; }
 submit=(submit "$here/spec.yaml" --out "$out" --device cpu --array-slots 2 --partition debug --json)
 first=$(pema "${submit[@]}")
 [ "$(jq '.tasks | length' <<<"$first")" = 12 ] || die "12 tasks were to be submitted: $first"
+[ -z "$(find "$HF_HOME" -name model.safetensors)" ] || die "pema submit fetched the weights itself"
+fetch=$(jq -r '.parts[] | select(.name == "fetch").job' <<<"$first")
 array=$(jq -r '.parts[] | select(.name == "run-1").job' <<<"$first")
 report=$(jq -r '.parts[] | select(.name == "report").job' <<<"$first")
 again=$(pema "${submit[@]}")
@@ -141,6 +154,15 @@ over() { [ -z "$(squeue -h -j "$1" 2>/dev/null)" ]; }
 until_true 120 "the first submission does not end: $(squeue)" over "$report"
 [ "$(ls "$out"/runs/*.json | wc -l)" = 11 ] || die "11 of 12 runs were to be there: $(pema submit --status --out "$out")"
 [ -s "$out/report.html" ] || die "no report after the first submission"
+# Downloads came first: the fetch ended well, and before any task began.
+fetched=$(scontrol --oneliner show job "$fetch")
+[[ $fetched == *JobState=COMPLETED* ]] || die "the fetch: $fetched"
+ended=$(grep -o ' EndTime=[^ ]*' <<<"$fetched" | cut -d= -f2)
+began=$(scontrol --oneliner show job "$array" | grep -o ' StartTime=[^ ]*' | cut -d= -f2 | sort | head -n 1)
+[[ -n $ended && ! $began < $ended ]] || die "a task began at $began, the fetch ended at $ended"
+sum=$(sha256sum <"$cache/sample/splade-tiny/model.safetensors" | cut -d' ' -f1)
+[ "$(jq -r '.inputs[] | select(.role == "weights").sha256' "$out"/runs/*.json | sort -u)" = "$sum" ] || die "the records do not name the weights by content"
+[ "$(jq -r '.variables.SLURM_ARRAY_JOB_ID' "$out"/runs/*.json | sort -u)" = "$array" ] || die "the records do not name the Slurm job"
 state=$(pema submit --status --json --out "$out" | jq -r ".runs[] | select(.id == \"$killed\").state")
 case $state in cancelled | failed | missing) ;; *) die "the killed run is told to be $state" ;; esac
 say "11 records and a report; the killed run is told to be $state"
