@@ -126,7 +126,7 @@ func (s *submit) run(c *cobra.Command, args []string) (err error) {
 			waiting++
 		default:
 			j.Fetch = j.Fetch || r.ModelDir == "" || r.Data == nil
-			t := task(r, j.Device)
+			t := task(c.Context(), src, r, j.Device)
 			t.Seconds = took[timed{r.Spec.Name, r.Model, r.Dataset}]
 			j.Tasks = append(j.Tasks, t)
 		}
@@ -347,9 +347,9 @@ func (s *submit) statuses(ctx context.Context, names []string) (list []taskStatu
 }
 
 // task says what a run needs of a node.
-func task(r *experiments.Run, device string) cluster.Task {
+func task(ctx context.Context, src *experiments.Source, r *experiments.Run, device string) cluster.Task {
 	t := cluster.Task{ID: r.ID, Label: fmt.Sprintf("%s on %s, %s, seed %d", r.Model, r.Dataset, r.Variant, r.Seed)}
-	if peak := forecast(r); peak > 0 || device == "cuda" {
+	if peak := forecast(ctx, src, r); peak > 0 || device == "cuda" {
 		t.Memory = hostBase + peak
 		if device == "cuda" {
 			t.Memory = hostBaseCUDA
@@ -383,10 +383,18 @@ const (
 	hostBaseCUDA = 8 << 30
 )
 
-// forecast is the peak of a run's tensors with the full vocabulary, which is at least PEMA's; 0: not known before the
-// model's config is here.
-func forecast(r *experiments.Run) int64 {
-	cfg, err := checkpoint.ReadConfig(filepath.Join(r.ModelDir, "config.json"))
+// forecast is the peak of a run's tensors with the full vocabulary, which is at least PEMA's; 0: not known. The plan has
+// brought the config already.
+func forecast(ctx context.Context, src *experiments.Source, r *experiments.Run) int64 {
+	dir := r.ModelDir
+	if dir == "" {
+		id, _, _ := strings.Cut(r.Model, "@")
+		var err error
+		if dir, _, err = src.Model(ctx, id+"@"+r.Commit, experiments.Describe); err != nil {
+			return 0
+		}
+	}
+	cfg, err := checkpoint.ReadConfig(filepath.Join(dir, "config.json"))
 	if err != nil || cfg.ModelType != "bert" {
 		return 0
 	}

@@ -83,8 +83,8 @@ var batch = template.Must(template.New("").Funcs(template.FuncMap{"quote": quote
 {{- with .Memory}}
 #SBATCH --mem={{.}}M{{end}}
 {{- with .Minutes}}
-#SBATCH --time={{.}}
-#SBATCH --signal=B:TERM@60{{end}}
+#SBATCH --time={{.}}{{if gt . 2}}
+#SBATCH --signal=B:TERM@60{{end}}{{end}}
 {{- if .GPU}}
 #SBATCH --gres=gpu:1{{end}}
 #SBATCH --requeue

@@ -6,6 +6,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 here=$root/experiments/cluster/slurm
+export PATH=$PATH:/usr/sbin:/sbin
 say() { printf 'test-slurm: %s\n' "$*"; }
 die() { printf 'test-slurm: FAIL: %s\n' "$*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "Slurm's daemons are started as root here"
@@ -113,6 +114,7 @@ out=$work/out
 submit=(submit "$here/spec.yaml" --out "$out" --device cpu --array-slots 2 --partition debug --json)
 first=$(pema "${submit[@]}")
 [ "$(jq '.tasks | length' <<<"$first")" = 12 ] || die "12 tasks were to be submitted: $first"
+[ "$(jq '.tasks | map(.memory > 1024 * 1024 * 1024) | all' <<<"$first")" = true ] || die "no forecast of memory: $first"
 [ -z "$(find "$HF_HOME" -name model.safetensors)" ] || die "pema submit fetched the weights itself"
 fetch=$(jq -r '.parts[] | select(.name == "fetch").job' <<<"$first")
 array=$(jq -r '.parts[] | select(.name == "run-1").job' <<<"$first")
@@ -151,7 +153,7 @@ scontrol update nodename=n2 state=resume
 say "node n2 was drained and resumed, with $(ls "$out"/runs/*.json | wc -l) records so far"
 
 over() { [ -z "$(squeue -h -j "$1" 2>/dev/null)" ]; }
-until_true 120 "the first submission does not end: $(squeue)" over "$report"
+until_true 240 "the first submission does not end: $(squeue)" over "$report"
 [ "$(ls "$out"/runs/*.json | wc -l)" = 11 ] || die "11 of 12 runs were to be there: $(pema submit --status --out "$out")"
 [ -s "$out/report.html" ] || die "no report after the first submission"
 # Downloads came first: the fetch ended well, and before any task began.
@@ -173,8 +175,8 @@ sums=$(cd "$out/runs" && sha256sum ./*.json)
 second=$(pema "${submit[@]}")
 [ "$(jq -r '[.tasks[].id] | join(" ")' <<<"$second")" = "$killed" ] || die "only $killed was to be submitted again: $second"
 report=$(jq -r '.parts[] | select(.name == "report").job' <<<"$second")
-pema submit --status --wait 90s --out "$out" >"$work/status"
-until_true 60 "the second report does not end" over "$report"
+pema submit --status --wait 180s --out "$out" >"$work/status"
+until_true 120 "the second report does not end" over "$report"
 [ "$(ls "$out"/runs/*.json | wc -l)" = 12 ] && ! grep -v ' done ' "$work/status" || die "not all are done: $(cat "$work/status")"
 (cd "$out/runs" && sha256sum --quiet -c <<<"$sums") || die "a record of the first submission was made again"
 [ "$(stat -c %Y%i "$out/report.html")" != "$page" ] || die "the report was not made again"
