@@ -5,7 +5,7 @@ PROFILE ?= sample
 OUT ?= results/out
 JOBS ?= 1
 
-.PHONY: all setup sample build reproduce test test-pure test-interop test-browser test-latex parity lint clean
+.PHONY: all setup sample build reproduce test test-pure test-interop test-slurm test-browser test-latex parity lint clean
 all: build
 
 setup:
@@ -27,9 +27,16 @@ test: setup sample
 test-pure:
 	CGO_ENABLED=0 GOWORK=off go vet ./datasets/... ./results/... ./report/... ./models/tokenizer/... ./models/checkpoint/... ./models/pema/...
 
-# Python's huggingface_hub and datasets on our mirror and our cache, and the reverse (own venv in the cache).
+# What others read and write, with their own tools (each in a venv in the cache): the hub's cache and mirror with huggingface_hub and
+# datasets; exports with pyarrow, pandas, DuckDB and TensorBoard; manifests with Kubernetes' schemas.
 test-interop: setup
 	bash datasets/hub/interop/run.sh
+	bash results/interop/run.sh
+	bash experiments/cluster/kubernetes/run.sh
+
+# pema submit on a real Slurm (Debian packages, loopback; as root, installs it where it is missing).
+test-slurm: build sample
+	bash experiments/cluster/slurm/run.sh
 
 # The page in a real browser, and the LaTeX tables compiled (Debian packages).
 test-browser:

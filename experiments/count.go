@@ -2,8 +2,10 @@ package experiments
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"pema/datasets"
@@ -21,7 +23,7 @@ func (x *Runner) count(ctx context.Context, r *Run, rec *results.Record) error {
 	if r.Dataset == "" {
 		need = Describe
 	}
-	dir, err := x.folder(ctx, r, need)
+	dir, err := x.folder(ctx, r, rec, need)
 	if err != nil {
 		return err
 	}
@@ -102,14 +104,29 @@ func parameters(rec *results.Record, cfg *checkpoint.Config, labels int, kept in
 	return nil
 }
 
-// folder is where a run's model lies; of the hub, what is needed is fetched.
-func (x *Runner) folder(ctx context.Context, r *Run, need int) (string, error) {
+// folder is where a run's model lies; of the hub, what is needed is fetched, and its files become inputs of the record.
+func (x *Runner) folder(ctx context.Context, r *Run, rec *results.Record, need int) (string, error) {
 	if r.ModelDir != "" {
 		return r.ModelDir, nil
 	}
 	id, _, _ := strings.Cut(r.Model, "@")
 	dir, _, err := x.Source.Model(ctx, id+"@"+r.Commit, need)
-	return dir, err
+	if err != nil {
+		return "", err
+	}
+	key := fmt.Sprint(need, dir)
+	if x.fetched[key] == nil {
+		files, err := fetched(dir)
+		if err != nil {
+			return "", err
+		}
+		if x.fetched == nil {
+			x.fetched = map[string][]results.Input{}
+		}
+		x.fetched[key] = files
+	}
+	rec.Inputs = slices.Concat(rec.Inputs, x.fetched[key])
+	return dir, nil
 }
 
 // tokenizer loads a model's tokenizer; the last one is kept, since runs of one model follow each other.

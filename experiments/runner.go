@@ -33,6 +33,7 @@ type Runner struct {
 
 	lastDir       string // of the tokenizer that is kept
 	lastTokenizer *tokenizer.Tokenizer
+	fetched       map[string][]results.Input // files of models of the hub, hashed once
 }
 
 // Summary counts how runs ended.
@@ -110,7 +111,7 @@ func (x *Runner) one(ctx context.Context, r *Run, place string, begin time.Time,
 	x.log("%s: %s", place, r)
 	rec := &results.Record{
 		Schema: results.Schema, ID: r.ID, State: results.Done, Spec: r.Spec.label(), Model: r.Model, Dataset: r.Dataset,
-		Variant: r.Variant, Seed: r.Seed, Started: x.Now().UTC(), Training: r.Training, Inputs: r.Inputs, Environment: x.Env,
+		Variant: r.Variant, Seed: r.Seed, Started: x.Now().UTC(), Training: r.Training, Inputs: r.Inputs, Environment: x.Env, Variables: variables(os.Environ()),
 		Seeds: results.Seeds{Head: r.Seed*1000 + 1, Order: r.Seed*1000 + 2, Dropout: r.Seed*1000 + 3},
 	}
 	err := r.Blocked

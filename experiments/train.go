@@ -73,7 +73,7 @@ func (t *trial) open(ctx context.Context) (err error) {
 	if t.run.Spec.Weights == "random" {
 		need = Tokenize
 	}
-	if t.dir, err = t.folder(ctx, t.run, need); err != nil {
+	if t.dir, err = t.folder(ctx, t.run, t.rec, need); err != nil {
 		return err
 	}
 	if t.config, err = checkpoint.ReadConfig(filepath.Join(t.dir, "config.json")); err != nil {

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"math"
-	"sort"
 
 	"pema/results"
 )
@@ -11,40 +10,12 @@ import (
 // Compare sets the records of two output folders side by side, run for run: a row for each run that either has, told apart
 // by spec, model, dataset, variant and seed. nameA and nameB head the columns.
 func Compare(nameA string, a []*results.Record, nameB string, b []*results.Record) *Table {
-	type key struct {
-		spec, model, dataset, variant string
-		seed                          int64
-	}
-	both := map[key]*[2]*results.Record{}
-	for side, records := range [][]*results.Record{a, b} {
-		for _, r := range records {
-			k := key{r.Spec.Name, r.Model, r.Dataset, r.Variant, r.Seed}
-			if both[k] == nil {
-				both[k] = &[2]*results.Record{}
-			}
-			if old := both[k][side]; old == nil || r.Finished.After(old.Finished) {
-				both[k][side] = r
-			}
-		}
-	}
-	rows := make([]*[2]*results.Record, 0, len(both))
-	for _, r := range both {
-		rows = append(rows, r)
-	}
-	either := func(r *[2]*results.Record) *results.Record {
-		if r[0] != nil {
-			return r[0]
-		}
-		return r[1]
-	}
-	sort.Slice(rows, func(i, j int) bool { return results.Less(either(rows[i]), either(rows[j])) })
-
 	t := &Table{Name: "compare", Title: fmt.Sprintf("%s beside %s", nameA, nameB), Columns: []Column{{Name: "spec"}, {Name: "model"}, {Name: "dataset"}, {Name: "variant"}, {Name: "seed", Kind: Count},
 		{Name: "kept rows " + nameA, Kind: Count}, {Name: "kept rows " + nameB, Kind: Count},
 		{Name: "peak " + nameA, Unit: "MiB", Kind: Bytes}, {Name: "peak " + nameB, Unit: "MiB", Kind: Bytes}, {Name: "peak changed by", Unit: "%", Kind: Percent},
 		{Name: "score " + nameA, Unit: "×100", Kind: Percent}, {Name: "score " + nameB, Unit: "×100", Kind: Percent}, {Name: "losses"}, {Name: "weights"}}}
-	for _, r := range rows {
-		x := either(r)
+	for _, m := range results.Matches(a, b) {
+		r, x := [2]*results.Record{m.A, m.B}, m.Either()
 		row := []Cell{words(x.Spec.Name), words(x.Model), words(x.Dataset), words(x.Variant), number(Count, float64(x.Seed))}
 		side := func(k Kind, i int, f func(*results.Record) (float64, bool)) Cell {
 			m := map[int64]*results.Record{}

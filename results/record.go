@@ -51,7 +51,9 @@ type Record struct {
 
 	Time        Time        `json:"time"`
 	Environment Environment `json:"environment"`
-	Notes       []string    `json:"notes,omitempty"` // "partial data", a warning, ...
+
+	Variables map[string]string `json:"variables,omitempty"` // of the environment: OMP_*, MKL_*, CUDA_*, HF_* ..., no secrets
+	Notes     []string          `json:"notes,omitempty"`     // "partial data", a warning, ...
 
 	// SHA256 seals the file: the hash of its bytes with this value as 64 zeros. Encode sets it and Decode checks it.
 	SHA256 string `json:"sha256"`
@@ -60,6 +62,7 @@ type Record struct {
 // Spec is what a table needs to know of the spec that asked for the run.
 type Spec struct {
 	Name    string `json:"name"`
+	Source  string `json:"source,omitempty"` // the file as it was named, or the embedded one
 	Title   string `json:"title"`
 	Measure string `json:"measure"` // models, vocabulary, parameters, memory, accuracy, cost
 	SHA256  string `json:"sha256"`

@@ -122,7 +122,7 @@ func fetchCommand() *cobra.Command {
 	var to, pins, only string
 	c := &cobra.Command{Use: "fetch SPEC...", Short: "everything a spec needs, for a machine without network"}
 	c.Flags().StringVar(&to, "to", "", "folder laid out for pema mirror; else the hub cache is filled")
-	c.Flags().StringVar(&only, "only", "", onlyUsage)
+	c.Flags().StringVar(&only, "only", "", onlyHelp)
 	c.Flags().StringVar(&pins, "update-pins", "", "write the newest dataset pins to this file instead")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		src, done, err := source(c)

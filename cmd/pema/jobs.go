@@ -19,7 +19,7 @@ import (
 
 // runJobs shares the runs between processes: libtorch's allocator and threads are the process's, so that a peak is a run's own only
 // in a process of its own. They share the cores, unless OMP_NUM_THREADS says otherwise. The runs are parted by the locks of the output folder.
-func runJobs(c *cobra.Command, args []string, out, device, only string, jobs int, every time.Duration) error {
+func runJobs(c *cobra.Command, args []string, out, device, only string, jobs int, every time.Duration, makeReport bool) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func runJobs(c *cobra.Command, args []string, out, device, only string, jobs int
 		if dev == "auto" && devices > 0 {
 			dev = fmt.Sprintf("cuda:%d", i%devices)
 		}
-		argv := append([]string{"run", "--worker", "--out", out, "--device", dev, "--only", only, "--checkpoint-every", every.String(), "--hub", c.Flag("hub").Value.String()}, args...)
+		argv := append([]string{"run", "--report=false", "--out", out, "--device", dev, "--only", only, "--checkpoint-every", every.String(), "--hub", c.Flag("hub").Value.String()}, args...)
 		p := exec.CommandContext(ctx, self, argv...)
 		p.Stderr, p.Env = c.ErrOrStderr(), os.Environ()
 		if os.Getenv("OMP_NUM_THREADS") == "" {
@@ -79,5 +79,5 @@ func runJobs(c *cobra.Command, args []string, out, device, only string, jobs int
 			sum.Done++
 		}
 	}
-	return finish(c, w.log, sum, store)
+	return finish(c, w.log, sum, store, makeReport)
 }

@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(planCommand(), runCommand(), reportCommand(), vocabCommand(), encodeCommand(), estimateCommand(), verifyCommand(), restoreCommand(), fetchCommand(), mirrorCommand(), doctorCommand())
+	root.AddCommand(submitCommand(), exportCommand(), resultsCommand(), checkCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK

@@ -56,7 +56,7 @@ func verifyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "verify SPEC...", Short: "baseline against PEMA, step by step; exit 3 when they differ", Args: specArgs}
 	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
 	c.Flags().StringVar(&device, "device", "auto", "auto, cpu or cuda:N")
-	c.Flags().StringVar(&only, "only", "", onlyUsage)
+	c.Flags().StringVar(&only, "only", "", onlyHelp)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		w, err := prepare(c, args, out, device, only)
 		if err != nil {

@@ -18,7 +18,7 @@ func planCommand() *cobra.Command {
 	c := &cobra.Command{Use: "plan SPEC...", Short: "what would run, what is done, and what it takes", Args: specArgs}
 	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
 	c.Flags().StringVar(&device, "device", "auto", "auto, cpu or cuda:N")
-	c.Flags().StringVar(&only, "only", "", onlyUsage)
+	c.Flags().StringVar(&only, "only", "", onlyHelp)
 	c.Flags().BoolVar(&asJSON, "json", false, "for programs")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		d, err := pickDevice(device)

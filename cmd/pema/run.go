@@ -38,9 +38,9 @@ func plan(ctx context.Context, names []string, only string, src *experiments.Sou
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := experiments.Only(only)
+	chosen, err := parseOnly(only)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, err
 	}
 	specs, err := experiments.LoadAll(names)
 	if err != nil {
@@ -53,7 +53,7 @@ func plan(ctx context.Context, names []string, only string, src *experiments.Sou
 			return nil, err
 		}
 		for _, r := range r {
-			if chosen(r) {
+			if chosen(runFields(r)) {
 				runs = append(runs, r)
 			}
 		}
@@ -64,27 +64,24 @@ func plan(ctx context.Context, names []string, only string, src *experiments.Sou
 	return runs, nil
 }
 
-const onlyUsage = "key=pattern,... of id, spec, model, dataset, variant, seed"
-
 func runCommand() *cobra.Command {
 	var out, device, only string
 	var jobs int
-	var worker bool
+	var makeReport bool
 	var every time.Duration
 	c := &cobra.Command{Use: "run SPEC...", Short: "run what is missing, then report", Args: specArgs}
 	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
 	c.Flags().StringVar(&device, "device", "auto", "auto, cpu or cuda:N")
-	c.Flags().StringVar(&only, "only", "", onlyUsage)
+	c.Flags().StringVar(&only, "only", "", onlyHelp)
 	c.Flags().IntVar(&jobs, "jobs", 1, "processes that share the runs; with CUDA one for each device")
 	c.Flags().DurationVar(&every, "checkpoint-every", 5*time.Minute, "how often a training is saved, to go on from there after a kill; 0: when interrupted only")
-	c.Flags().BoolVar(&worker, "worker", false, "leave the report to another process")
-	c.Flag("worker").Hidden = true
+	c.Flags().BoolVar(&makeReport, "report", true, "make the report at the end")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if jobs < 1 {
 			return usageError{errors.New("--jobs starts at 1")}
 		}
 		if jobs > 1 {
-			return runJobs(c, args, out, device, only, jobs, every)
+			return runJobs(c, args, out, device, only, jobs, every, makeReport)
 		}
 		w, err := prepare(c, args, out, device, only)
 		if err != nil {
@@ -105,27 +102,22 @@ func runCommand() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("%w: %d runs done, %d were there; what is recorded stays, the same command goes on", err, sum.Done, sum.Skipped)
 		}
-		if worker {
-			return failures(w.log, sum, w.runner.Store)
-		}
-		return finish(c, w.log, sum, w.runner.Store)
+		return finish(c, w.log, sum, w.runner.Store, makeReport)
 	}
 	return c
 }
 
-// finish reports on an output folder and says what failed.
-func finish(c *cobra.Command, log func(string, ...any), sum experiments.Summary, store *results.Store) error {
+// finish reports on an output folder, if it is asked to, and says what failed.
+func finish(c *cobra.Command, log func(string, ...any), sum experiments.Summary, store *results.Store, makeReport bool) error {
 	log("%d runs done, %d were there, %d failed", sum.Done, sum.Skipped, sum.Failed)
 	if sum.Absent > 0 {
 		log("%d runs need what the hub does not have: they are left out", sum.Absent)
 	}
-	if err := writeReport(c.OutOrStdout(), log, store); err != nil {
-		return err
+	if makeReport {
+		if err := writeReport(c.OutOrStdout(), log, store); err != nil {
+			return err
+		}
 	}
-	return failures(log, sum, store)
-}
-
-func failures(log func(string, ...any), sum experiments.Summary, store *results.Store) error {
 	if sum.Failed == 0 {
 		return nil
 	}
