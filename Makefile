@@ -1,5 +1,5 @@
 # make reproduce   the sample experiment: tables, plots and page under results/out
-#                  PROFILE=sample|vocabulary|memory|paper, HUB=a folder laid out as the hub or an address, JOBS=processes
+#                  PROFILE=sample|multilingual|vocabulary|memory|paper, HUB=a folder laid out as the hub or an address, JOBS=processes
 # make test        all tests
 PROFILE ?= sample
 OUT ?= results/out
@@ -12,7 +12,7 @@ setup:
 	@bash scripts/setup.sh $(if $(CUDA),cuda,cpu)
 
 sample:
-	@bash scripts/sample.sh
+	@bash scripts/sample.sh $(filter multilingual,$(PROFILE))
 
 build: setup
 	@go build -o bin/pema ./cmd/pema
@@ -25,7 +25,7 @@ test: setup sample
 
 # What needs no C++ at all is built without a C compiler, to show it.
 test-pure:
-	CGO_ENABLED=0 GOWORK=off go vet ./datasets/... ./results/... ./report/... ./models/tokenizer/... ./models/checkpoint/... ./models/pema/...
+	CGO_ENABLED=0 GOWORK=off go vet ./datasets/... ./results/... ./report/... ./models/tokenizer/... ./models/checkpoint/... ./models/pema/... ./scripts/...
 
 # What others read and write, with their own tools (each in a venv in the cache): the hub's cache and mirror with huggingface_hub and
 # datasets; exports with pyarrow, pandas, DuckDB and TensorBoard; manifests with Kubernetes' schemas.

@@ -319,7 +319,7 @@ func modelFiles(dir, weights string) ([][2]string, error) {
 	add("tokenizer", slices.Concat(tokenizerExtras, tokenizerFiles)...)
 	for _, need := range [][2]string{{"config", "config.json"}, {"weights", "model.safetensors"}} {
 		if (need[0] == "config" || weights == "pretrained") && !slices.ContainsFunc(out, func(o [2]string) bool { return o[0] == need[0] }) {
-			return nil, fmt.Errorf("model folder %s has no %s; hint: run make sample, or name a folder with the model's files", dir, need[1])
+			return nil, fmt.Errorf("model folder %s has no %s; hint: run make sample (profile multilingual: make sample PROFILE=multilingual), or name a folder with the model's files", dir, need[1])
 		}
 	}
 	return out, nil
