@@ -222,7 +222,10 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 	rec.Losses, rec.GradNorms, rec.Training.Steps = out.Losses, out.GradNorms, len(out.Losses)
 	rec.Time.StepMedian = median(out.StepSeconds)
 	rec.Memory = memory(out)
-	peak, resident := encoder.Forecast(cfg, encoder.Shapes{Labels: data.NumLabels, Rows: opt.Rows, Batch: recipe.BatchSize, Length: recipe.MaxLength, Optimizer: form, Steps: len(out.Losses)})
+	peak, resident, err := encoder.Forecast(cfg, encoder.Shapes{Labels: data.NumLabels, Rows: opt.Rows, Batch: recipe.BatchSize, Length: recipe.MaxLength, Optimizer: form, Steps: len(out.Losses)})
+	if err != nil {
+		return err
+	}
 	rec.Memory.Forecast = &results.Forecast{PeakAllocated: peak, Ledger: ledger(peak, resident)}
 
 	rec.Metrics = map[string]float64{}

@@ -32,8 +32,14 @@ type Model struct {
 	forward func(s *torch.Scope, b Batch) *torch.Tensor
 }
 
-// Forward returns the logits (batch, labels).
-func (m *Model) Forward(s *torch.Scope, b Batch) *torch.Tensor { return m.forward(s, b) }
+// Forward returns the logits (batch, labels) and drops the batch: what autograd needs of it stays.
+func (m *Model) Forward(s *torch.Scope, b Batch) *torch.Tensor {
+	logits := m.forward(s, b)
+	b.IDs.Drop()
+	b.Types.Drop()
+	b.Mask.Drop()
+	return logits
+}
 
 // Embedding is the input word embedding matrix.
 func (m *Model) Embedding() *Param {
@@ -85,8 +91,10 @@ func New(cfg *checkpoint.Config, w Weights, o Options) (*Model, error) {
 	if o.Labels < 1 {
 		return nil, fmt.Errorf("a classification head needs at least one label, not %d", o.Labels)
 	}
-	if err := torch.Seed(o.HeadSeed); err != nil {
-		return nil, err
+	if o.Device != torch.Meta { // nothing is drawn there
+		if err := torch.Seed(o.HeadSeed); err != nil {
+			return nil, err
+		}
 	}
 	b := &builder{cfg: cfg, weights: w, opt: o, prefix: f.prefix, model: &Model{Config: cfg, Labels: o.Labels, Padding: o.Padding}}
 	forward, err := f.build(b)
@@ -127,15 +135,18 @@ func (b *builder) param(name string, missing start, shape ...int64) *torch.Tenso
 	}
 	old := strings.NewReplacer("LayerNorm.weight", "LayerNorm.gamma", "LayerNorm.bias", "LayerNorm.beta").Replace(name)
 	var t *torch.Tensor
+	if b.opt.Device == torch.Meta { // the shape is enough
+		t, b.err = torch.Meta.Empty(shape, torch.Float32)
+	}
 	for _, n := range []string{name, strings.TrimPrefix(name, b.prefix), old, strings.TrimPrefix(old, b.prefix)} {
-		if t, b.err = b.weights.Tensor(n); b.err != nil {
-			return nil
-		}
-		if t != nil {
+		if t != nil || b.err != nil {
 			break
 		}
+		t, b.err = b.weights.Tensor(n)
 	}
 	switch {
+	case b.err != nil:
+		return nil
 	case t == nil && missing == required:
 		b.err = fmt.Errorf("the checkpoint has no tensor %s", name)
 		return nil
