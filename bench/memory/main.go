@@ -96,14 +96,10 @@ func (w *worker) run(model, optimizer string, batch, length int, rows int64) (*m
 	return m, nil
 }
 
-// zeros are the weights of a model by name.
-type zeros map[string][]int64
+// zeros are a model's weights.
+type zeros struct{}
 
-func (z zeros) Tensor(name string) (*torch.Tensor, error) {
-	shape, ok := z[name]
-	if !ok {
-		return nil, nil
-	}
+func (zeros) Tensor(_ string, shape []int64) (*torch.Tensor, error) {
 	t, err := torch.Empty(shape, torch.Float32)
 	if err != nil {
 		return nil, err
@@ -111,27 +107,10 @@ func (z zeros) Tensor(name string) (*torch.Tensor, error) {
 	return t, t.Fill(0)
 }
 
-func shapes(cfg *checkpoint.Config, s encoder.Shapes) (zeros, error) {
-	z := zeros{}
-	return z, torch.Forecast(func() error {
-		m, err := encoder.New(cfg, nil, encoder.Options{Labels: s.Labels, Device: torch.Meta, Rows: s.Rows})
-		if err != nil {
-			return err
-		}
-		defer m.Close()
-		for _, p := range m.Params {
-			z[p.Name] = p.Tensor.Shape()
-		}
-		return nil
-	})
-}
+func (zeros) Selected() []int32 { return nil }
 
 func train(cfg *checkpoint.Config, s encoder.Shapes) (*finetune.Outcome, error) {
-	w, err := shapes(cfg, s)
-	if err != nil {
-		return nil, err
-	}
-	m, err := encoder.New(cfg, w, encoder.Options{Labels: s.Labels, Device: torch.CPU, Rows: s.Rows})
+	m, err := encoder.New(cfg, zeros{}, encoder.Options{Labels: s.Labels, Device: torch.CPU, Rows: s.Rows})
 	if err != nil {
 		return nil, err
 	}

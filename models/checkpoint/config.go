@@ -52,6 +52,14 @@ type Disentangled struct {
 	ConvolutionKernel    int // of the convolution beside the first layer; 0: none
 }
 
+// Text is a key as the file writes it, "" where it is absent or null: for what only one family asks for.
+func (c *Config) Text(key string) string {
+	if v := string(c.raw[key]); v != "null" {
+		return v
+	}
+	return ""
+}
+
 // RelativeRows is the height of the matrix of relative positions.
 func (d *Disentangled) RelativeRows() int {
 	if d.PositionBuckets > 0 {

@@ -33,6 +33,7 @@ var bert = family{
 
 var families = map[string]family{
 	"bert":           bert,
+	"camembert":      bert.like("CamembertForSequenceClassification", 1),
 	"roberta":        bert.like("RobertaForSequenceClassification", 1),
 	"xlm-roberta":    bert.like("XLMRobertaForSequenceClassification", 1),
 	"xlm-roberta-xl": xlmRobertaXL(),

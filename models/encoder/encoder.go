@@ -3,7 +3,10 @@
 package encoder
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"pema/models/checkpoint"
@@ -26,10 +29,10 @@ type Model struct {
 	Config  *checkpoint.Config
 	Labels  int // 1: regression
 	Params  []Param
-	Padding int64    // row of the padding token in the embedding matrix as loaded
+	Padding int64    // row of the token that batches are padded with, in the embedding matrix as loaded
 	Fresh   []string // parameters that the checkpoint does not have and that were initialised
 
-	forward func(s *torch.Scope, b Batch) *torch.Tensor
+	forward forward
 }
 
 // Forward returns the logits (batch, labels) and drops the batch: what autograd needs of it stays.
@@ -59,9 +62,13 @@ func (m *Model) Close() {
 	m.Params = nil
 }
 
-// Weights gives the published tensor of a name as a CPU float32 tensor that the caller owns, or nil where there is none.
+// Weights are where a model's parameters begin.
 type Weights interface {
-	Tensor(name string) (*torch.Tensor, error)
+	// Tensor gives the tensor of a name as a CPU float32 tensor that the caller owns, or nil where there is none. shape is what the
+	// config asks for; a source that holds another gives what it holds.
+	Tensor(name string, shape []int64) (*torch.Tensor, error)
+	// Selected are the rows of the embedding matrix that Tensor gives, ascending; nil: all.
+	Selected() []int32
 }
 
 // Options say how a model is built.
@@ -75,19 +82,51 @@ type Options struct {
 
 type family struct {
 	prefix string // of the backbone's names in a checkpoint with a head
-	build  func(b *builder) (func(s *torch.Scope, x Batch) *torch.Tensor, error)
+	build  func(b *builder) forward
 }
 
+type forward func(s *torch.Scope, x Batch) *torch.Tensor
+
 var families = map[string]family{
-	"bert": {"bert.", buildBERT},
+	"bert":        {"bert.", buildBERT},
+	"camembert":   {"roberta.", buildRoBERTa},
+	"deberta-v2":  {"deberta.", buildDeBERTa},
+	"distilbert":  {"distilbert.", buildDistilBERT},
+	"roberta":     {"roberta.", buildRoBERTa},
+	"xlm-roberta": {"roberta.", buildRoBERTa},
+}
+
+// Known says whether models of a config's type can be fine-tuned, and if not, why.
+func Known(cfg *checkpoint.Config) error {
+	if _, ok := families[cfg.ModelType]; ok {
+		return nil
+	}
+	if cfg.ModelType == "gpt2" {
+		return errors.New("model type gpt2 is known for counting only: its causal decoder and the head on the last token are missing here")
+	}
+	return fmt.Errorf("model type %q cannot be fine-tuned: known are %s", cfg.ModelType, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
+}
+
+// Reducible says whether PEMA may leave rows out of a model's embedding matrix, and if not, why. The classes for sequence
+// classification have no output matrix, so that it may in all that can be fine-tuned.
+func Reducible(cfg *checkpoint.Config) error {
+	if _, ok := families[cfg.ModelType]; !ok && cfg.TieWordEmbeddings {
+		return fmt.Errorf("model type %q has an output matrix that is tied to the embeddings (tie_word_embeddings): "+
+			"it scores every token of the vocabulary, so that no row may be left out", cfg.ModelType)
+	}
+	return nil
 }
 
 // New builds the model of a config over its weights.
 func New(cfg *checkpoint.Config, w Weights, o Options) (*Model, error) {
-	f, ok := families[cfg.ModelType]
-	if !ok {
-		return nil, fmt.Errorf("model type %q cannot be fine-tuned yet: known are bert", cfg.ModelType)
+	err := Known(cfg)
+	if err != nil && o.Rows < int64(cfg.VocabSize) {
+		err = errors.Join(err, Reducible(cfg))
 	}
+	if err != nil {
+		return nil, err
+	}
+	f := families[cfg.ModelType]
 	if o.Labels < 1 {
 		return nil, fmt.Errorf("a classification head needs at least one label, not %d", o.Labels)
 	}
@@ -97,16 +136,27 @@ func New(cfg *checkpoint.Config, w Weights, o Options) (*Model, error) {
 		}
 	}
 	b := &builder{cfg: cfg, weights: w, opt: o, prefix: f.prefix, model: &Model{Config: cfg, Labels: o.Labels, Padding: o.Padding}}
-	forward, err := f.build(b)
-	if err == nil {
-		err = b.err
+	b.frozen = int64(cfg.PadTokenID)
+	if w != nil {
+		b.frozen = row(w.Selected(), cfg.PadTokenID)
 	}
-	if err != nil {
+	b.model.forward = f.build(b)
+	if b.err != nil {
 		b.model.Close()
-		return nil, err
+		return nil, b.err
 	}
-	b.model.forward = forward
 	return b.model, nil
+}
+
+// row is the row of an id in the matrix of the selected ids (nil: all), -1: none.
+func row(selected []int32, id int) int64 {
+	if selected == nil {
+		return int64(id)
+	}
+	if i, ok := slices.BinarySearch(selected, int32(id)); ok {
+		return int64(i)
+	}
+	return -1
 }
 
 // builder loads or initialises parameters; the first error sticks.
@@ -115,8 +165,15 @@ type builder struct {
 	weights Weights
 	opt     Options
 	prefix  string
+	frozen  int64 // row of the config's padding token in the embedding matrix as loaded, -1: none
 	model   *Model
 	err     error
+}
+
+func (b *builder) fail(format string, args ...any) {
+	if b.err == nil {
+		b.err = fmt.Errorf(format, args...)
+	}
 }
 
 // start is how a parameter begins that a checkpoint does not have.
@@ -135,18 +192,15 @@ func (b *builder) param(name string, missing start, shape ...int64) *torch.Tenso
 	}
 	old := strings.NewReplacer("LayerNorm.weight", "LayerNorm.gamma", "LayerNorm.bias", "LayerNorm.beta").Replace(name)
 	var t *torch.Tensor
-	if b.opt.Device == torch.Meta { // the shape is enough
-		t, b.err = torch.Meta.Empty(shape, torch.Float32)
-	}
 	for _, n := range []string{name, strings.TrimPrefix(name, b.prefix), old, strings.TrimPrefix(old, b.prefix)} {
-		if t != nil || b.err != nil {
+		if t, b.err = b.weights.Tensor(n, shape); b.err != nil {
+			return nil
+		}
+		if t != nil {
 			break
 		}
-		t, b.err = b.weights.Tensor(n)
 	}
 	switch {
-	case b.err != nil:
-		return nil
 	case t == nil && missing == required:
 		b.err = fmt.Errorf("the checkpoint has no tensor %s", name)
 		return nil
@@ -182,29 +236,4 @@ func (b *builder) param(name string, missing start, shape ...int64) *torch.Tenso
 	}
 	b.model.Params = append(b.model.Params, Param{Name: name, Tensor: p})
 	return p
-}
-
-type linear struct{ w, b *torch.Tensor }
-
-func (b *builder) linear(name string, missing start, out, in int64) linear {
-	bias := missing
-	if missing == normal {
-		bias = zeros
-	}
-	return linear{b.param(name+".weight", missing, out, in), b.param(name+".bias", bias, out)}
-}
-
-func (l linear) on(s *torch.Scope, x *torch.Tensor) *torch.Tensor { return s.Linear(x, l.w, l.b) }
-
-type norm struct {
-	w, b *torch.Tensor
-	eps  float64
-}
-
-func (b *builder) norm(name string, width int64) norm {
-	return norm{b.param(name+".weight", required, width), b.param(name+".bias", required, width), b.cfg.LayerNormEps}
-}
-
-func (n norm) on(s *torch.Scope, x *torch.Tensor) *torch.Tensor {
-	return s.LayerNorm(x, n.w, n.b, n.eps)
 }

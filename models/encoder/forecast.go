@@ -46,7 +46,7 @@ func ForecastEvaluation(cfg *checkpoint.Config, s Shapes) (peak int64, err error
 		}
 		pass := torch.NewScope(false)
 		defer pass.Close()
-		b, labels := blank(pass, m, s)
+		b, labels := blankBatch(pass, m, s)
 		m.loss(pass, m.Forward(pass, b), labels)
 		mem, err := torch.Meta.Memory()
 		peak = mem.Peak
@@ -61,7 +61,7 @@ func ForecastEvaluation(cfg *checkpoint.Config, s Shapes) (peak int64, err error
 // shadow runs f on a model without values and its optimizer; the peak begins with the model there.
 func shadow(cfg *checkpoint.Config, s Shapes, f func(m *Model, opt *torch.AdamW) error) error {
 	err := torch.Forecast(func() error {
-		m, err := New(cfg, nil, Options{Labels: s.Labels, Device: torch.Meta, Rows: s.Rows})
+		m, err := New(cfg, blank{}, Options{Labels: s.Labels, Device: torch.Meta, Rows: s.Rows})
 		if err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func shadow(cfg *checkpoint.Config, s Shapes, f func(m *Model, opt *torch.AdamW)
 func (m *Model) train(opt *torch.AdamW, x Shapes) error {
 	s := torch.NewScope(true)
 	defer s.Close()
-	b, labels := blank(s, m, x)
+	b, labels := blankBatch(s, m, x)
 	s.Backward(m.loss(s, m.Forward(s, b).Last(), labels))
 	if s.Err() != nil {
 		return s.Err()
@@ -100,8 +100,17 @@ func (m *Model) train(opt *torch.AdamW, x Shapes) error {
 	return opt.Step(1e-5)
 }
 
-// blank is a batch and its labels without values.
-func blank(s *torch.Scope, m *Model, x Shapes) (Batch, *torch.Tensor) {
+// blank are weights without values.
+type blank struct{}
+
+func (blank) Tensor(_ string, shape []int64) (*torch.Tensor, error) {
+	return torch.Meta.Empty(shape, torch.Float32)
+}
+
+func (blank) Selected() []int32 { return nil }
+
+// blankBatch is a batch and its labels without values.
+func blankBatch(s *torch.Scope, m *Model, x Shapes) (Batch, *torch.Tensor) {
 	b, l := int64(x.Batch), int64(x.Length)
 	empty := func(t torch.DType, shape ...int64) *torch.Tensor { return s.Take(torch.Meta.Empty(shape, t)) }
 	labels := torch.Int64

@@ -20,8 +20,11 @@ type File struct {
 
 const wordEmbeddings = "embeddings.word_embeddings.weight"
 
+// Selected implements Weights.
+func (f *File) Selected() []int32 { return f.Rows }
+
 // Tensor implements Weights.
-func (f *File) Tensor(name string) (*torch.Tensor, error) {
+func (f *File) Tensor(name string, _ []int64) (*torch.Tensor, error) {
 	src, ok := f.Checkpoint.Tensor(name)
 	if !ok {
 		return nil, nil

@@ -20,7 +20,9 @@ type published struct {
 	rows []int32
 }
 
-func (w published) Tensor(name string) (*torch.Tensor, error) {
+func (w published) Selected() []int32 { return w.rows }
+
+func (w published) Tensor(name string, _ []int64) (*torch.Tensor, error) {
 	h, inner := int64(w.cfg.HiddenSize), int64(w.cfg.Intermediate)
 	shapes := map[string][]int64{
 		"bert.embeddings.word_embeddings.weight": {int64(w.cfg.VocabSize), h}, "bert.embeddings.position_embeddings.weight": {int64(w.cfg.MaxPositions), h},

@@ -73,44 +73,51 @@ func Original(c *checkpoint.Checkpoint, name string) (checkpoint.Tensor, error) 
 	return t, nil
 }
 
+// Rows is a matrix that is read piece by piece: a checkpoint's tensor, or one that is computed.
+type Rows interface {
+	Info() checkpoint.Info
+	io.ReaderAt // of the elements in row-major order, little-endian
+}
+
 // Full is the embedding matrix at full height as a stream: the selected rows from reduced, every other row from original. The
 // original's rows are read from its file and, where its type is narrower, converted exactly; no more than a piece of the matrix
 // is in memory.
-func Full(reduced checkpoint.Source, s *Selection, original checkpoint.Tensor) (checkpoint.Source, error) {
-	i := reduced.Info()
+func Full(reduced checkpoint.Source, s *Selection, original Rows) (checkpoint.Source, error) {
+	i, o := reduced.Info(), original.Info()
 	height, _, err := matrix(i)
 	if err != nil {
 		return nil, fmt.Errorf("full matrix: %w", err)
 	}
-	rows, width, err := matrix(original.Info())
+	rows, width, err := matrix(o)
 	if err != nil {
 		return nil, fmt.Errorf("full matrix: original: %w", err)
 	}
 	switch {
 	case rows != s.Rows:
-		return nil, fmt.Errorf("full matrix: original %s has %d rows, the selection is of %d", original.Name, rows, s.Rows)
+		return nil, fmt.Errorf("full matrix: original %s has %d rows, the selection is of %d", o.Name, rows, s.Rows)
 	case height != int64(len(s.IDs)):
 		return nil, fmt.Errorf("full matrix: %s has %d rows for %d kept ids", i.Name, height, len(s.IDs))
-	case i.Shape[1] != original.Shape[1]:
-		return nil, fmt.Errorf("full matrix: %s is %d wide, the original %d", i.Name, i.Shape[1], original.Shape[1])
+	case i.Shape[1] != o.Shape[1]:
+		return nil, fmt.Errorf("full matrix: %s is %d wide, the original %d", i.Name, i.Shape[1], o.Shape[1])
 	}
-	if err := checkpoint.Widen(nil, i.DType, nil, original.DType); err != nil {
+	if err := checkpoint.Widen(nil, i.DType, nil, o.DType); err != nil {
 		return nil, fmt.Errorf("full matrix: original: %w", err)
 	}
-	return &full{reduced, s.IDs, original, width}, nil
+	return &full{reduced, s.IDs, original, o, width}, nil
 }
 
 type full struct {
 	reduced  checkpoint.Source
 	ids      []int32
-	original checkpoint.Tensor
-	width    int64 // bytes of an original row
+	original Rows
+	rows     checkpoint.Info // of original
+	width    int64           // bytes of an original row
 }
 
 // Info implements checkpoint.Source.
 func (f *full) Info() checkpoint.Info {
 	i := f.reduced.Info()
-	return checkpoint.Info{Name: i.Name, DType: i.DType, Shape: f.original.Shape}
+	return checkpoint.Info{Name: i.Name, DType: i.DType, Shape: f.rows.Shape}
 }
 
 // WriteTo implements checkpoint.Source.
@@ -123,7 +130,7 @@ func (f *full) WriteTo(w io.Writer) (int64, error) {
 	if m.row > 0 && (m.next != len(f.ids) || m.left > 0) {
 		return m.written, errors.New("the reduced matrix ended early")
 	}
-	return m.written, m.fill(f.original.Shape[0])
+	return m.written, m.fill(f.rows.Shape[0])
 }
 
 // merger receives the reduced matrix and writes the full one: before each of its rows come the original's up to there.
@@ -178,7 +185,7 @@ func (m *merger) fill(end int64) error {
 		if _, err := m.original.ReadAt(in, m.at*m.width); err != nil {
 			return err
 		}
-		if err := checkpoint.Widen(out, m.dtype, in, m.original.DType); err != nil {
+		if err := checkpoint.Widen(out, m.dtype, in, m.rows.DType); err != nil {
 			return err
 		}
 		k, err := m.w.Write(out)
@@ -193,7 +200,7 @@ func (m *merger) fill(end int64) error {
 
 // Restored replaces the embedding matrix called name among the tensors of a reduced model by the full one, for
 // checkpoint.Write, or for checkpoint.Hash where the weights are only to be compared.
-func Restored(tensors []checkpoint.Source, name string, s *Selection, original checkpoint.Tensor) ([]checkpoint.Source, error) {
+func Restored(tensors []checkpoint.Source, name string, s *Selection, original Rows) ([]checkpoint.Source, error) {
 	out, found := make([]checkpoint.Source, len(tensors)), false
 	for i, t := range tensors {
 		out[i] = t

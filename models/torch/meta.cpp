@@ -54,6 +54,8 @@ Tensor &bernoulli(Tensor &x, double, std::optional<at::Generator>) {
   return x;
 }
 
+Tensor relu(const Tensor &x) { return at::clamp_min(x, 0); }
+
 Tensor mse_backward(const Tensor &, const Tensor &x, const Tensor &, int64_t) { return at::empty_like(x); }
 
 // Attention without dropout: blocks of queries and keys, a buffer by thread.
@@ -93,6 +95,7 @@ TORCH_LIBRARY_IMPL(aten, Meta, m) {
   m.impl("index_select", index_select);
   m.impl("embedding_dense_backward", embedding_backward);
   m.impl("bernoulli_.float", bernoulli);
+  m.impl("relu", relu);
   m.impl("mse_loss_backward", mse_backward);
   m.impl("_fused_adamw_", fused_adamw);
   m.impl("_local_scalar_dense", value);

@@ -25,10 +25,18 @@ func init() { C.pm_count_enable() } // before the first tensor, so that every by
 func lastError() error {
 	if e := C.pm_last_error(); e != nil {
 		defer C.free(unsafe.Pointer(e))
-		first, _, _ := strings.Cut(C.GoString(e), "\nException raised from")
-		return errors.New(first)
+		return brief(errors.New(C.GoString(e)))
 	}
 	return errors.New("unknown libtorch error")
+}
+
+// brief leaves stack traces out of an error of libtorch.
+func brief(err error) error {
+	first, _, _ := strings.Cut(err.Error(), "\nException raised from")
+	if _, rest, ok := strings.Cut(first, "Libtorch API Error: "); ok {
+		first = rest
+	}
+	return errors.New(first)
 }
 
 // Version is libtorch's.
