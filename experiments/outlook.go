@@ -187,7 +187,9 @@ func (l *looker) forecast(ctx context.Context, src *Source, r *Run, x *RunOutloo
 	key := fmt.Sprint(r.Model, x.Rows, recipe.BatchSize, recipe.MaxLength, recipe.Optimizer)
 	peak, ok := l.peaks[key]
 	if !ok {
-		peak, _ = encoder.Forecast(cfg, encoder.Shapes{Labels: labels, Rows: x.Rows, Batch: recipe.BatchSize, Length: recipe.MaxLength, Optimizer: recipe.Optimizer, Steps: 2})
+		if peak, _, err = encoder.Forecast(cfg, encoder.Shapes{Labels: labels, Rows: x.Rows, Batch: recipe.BatchSize, Length: recipe.MaxLength, Optimizer: recipe.Optimizer, Steps: 2}); err != nil {
+			peak = 0
+		}
 		l.peaks[key] = peak
 	}
 	x.Peak = peak

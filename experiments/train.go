@@ -231,9 +231,13 @@ func (t *trial) fit(ctx context.Context) error {
 		rec.Epochs = append(rec.Epochs, results.Epoch{Epoch: float64(e.Epoch), Step: e.Step, Metrics: e.Metrics})
 	}
 	rec.Memory = &results.Memory{PeakAllocated: out.Peak, PeakReserved: out.PeakReserved, Phase: out.Phase, Phases: out.Phases, Ledger: ledger(out.Peak, out.Ledger)}
-	peak, resident := encoder.Forecast(t.config, encoder.Shapes{Labels: t.data.NumLabels, Rows: t.model.Embedding().Tensor.Shape()[0],
+	peak, resident, err := encoder.Forecast(t.config, encoder.Shapes{Labels: t.data.NumLabels, Rows: t.model.Embedding().Tensor.Shape()[0],
 		Batch: t.recipe.BatchSize, Length: t.recipe.MaxLength, Optimizer: t.recipe.Optimizer, Steps: len(out.Losses)})
-	rec.Memory.Forecast = &results.Forecast{PeakAllocated: peak, Ledger: ledger(peak, resident)}
+	if err != nil {
+		rec.Notes = append(rec.Notes, err.Error())
+	} else {
+		rec.Memory.Forecast = &results.Forecast{PeakAllocated: peak, Ledger: ledger(peak, resident)}
+	}
 	for name, s := range out.Stages {
 		if rec.Memory.Stages == nil {
 			rec.Memory.Stages = map[string]results.Stage{}

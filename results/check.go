@@ -19,7 +19,7 @@ const (
 	Same      = "same"      // equal, or the score is within the tolerance
 	Missed    = "missed"    // differs where it must be equal, or a score that is away beyond tolerance and chance
 	Undecided = "undecided" // the score's mean is beyond the tolerance, its t interval is not: more seeds would tell
-	NoRecord    = "absent"    // the reference has the run and the other side has not
+	NoRecord  = "absent"    // the reference has the run and the other side has not
 	Extra     = "extra"     // the other way round; not a miss
 	Skipped   = "skipped"   // cannot be compared: memory on another kind of device
 )

@@ -155,17 +155,20 @@ func estimateCommand() *cobra.Command {
 			return err
 		}
 		cfg := u.config
-		if cfg.ModelType != "bert" {
-			return fmt.Errorf("memory of model type %q cannot be forecast yet: bert can", cfg.ModelType)
-		}
 		sel, err := pema.Select(u.Used(), experiments.Kept(u.tokenizer), int64(cfg.VocabSize))
 		if err != nil {
 			return err
 		}
 		shapes := encoder.Shapes{Labels: labels, Rows: sel.Rows, Batch: batch, Length: maxLength, Optimizer: form, Steps: 2}
-		full, _ := encoder.Forecast(cfg, shapes)
+		full, _, err := encoder.Forecast(cfg, shapes)
+		if err != nil {
+			return err
+		}
 		shapes.Rows = int64(len(sel.IDs))
-		less, _ := encoder.Forecast(cfg, shapes)
+		less, _, err := encoder.Forecast(cfg, shapes)
+		if err != nil {
+			return err
+		}
 		const mib = 1 << 20
 		fmt.Fprintf(c.OutOrStdout(), "rows      %d of %d kept (%.1f %% left out)\npeak      %.1f MiB without PEMA, %.1f MiB with: %.1f %% saved\n",
 			len(sel.IDs), sel.Rows, 100*(1-float64(len(sel.IDs))/float64(sel.Rows)), float64(full)/mib, float64(less)/mib, 100*(1-float64(less)/float64(full)))

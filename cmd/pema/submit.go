@@ -390,14 +390,17 @@ func forecast(ctx context.Context, src *experiments.Source, r *experiments.Run) 
 		}
 	}
 	cfg, err := checkpoint.ReadConfig(filepath.Join(dir, "config.json"))
-	if err != nil || cfg.ModelType != "bert" {
+	if err != nil {
 		return 0
 	}
 	form, err := torch.ParseForm(r.Training.Optimizer)
 	if err != nil {
 		return 0
 	}
-	peak, _ := encoder.Forecast(cfg, encoder.Shapes{Labels: 2, Rows: int64(cfg.VocabSize), Batch: r.Training.BatchSize, Length: r.Training.MaxLength, Optimizer: form, Steps: 2})
+	peak, _, err := encoder.Forecast(cfg, encoder.Shapes{Labels: 2, Rows: int64(cfg.VocabSize), Batch: r.Training.BatchSize, Length: r.Training.MaxLength, Optimizer: form, Steps: 2})
+	if err != nil {
+		return 0 // the user says how much
+	}
 	return peak
 }
 

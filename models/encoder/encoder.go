@@ -35,8 +35,14 @@ type Model struct {
 	forward forward
 }
 
-// Forward returns the logits (batch, labels).
-func (m *Model) Forward(s *torch.Scope, b Batch) *torch.Tensor { return m.forward(s, b) }
+// Forward returns the logits (batch, labels) and drops the batch: what autograd needs of it stays.
+func (m *Model) Forward(s *torch.Scope, b Batch) *torch.Tensor {
+	logits := m.forward(s, b)
+	b.IDs.Drop()
+	b.Types.Drop()
+	b.Mask.Drop()
+	return logits
+}
 
 // Embedding is the input word embedding matrix.
 func (m *Model) Embedding() *Param {
@@ -124,8 +130,10 @@ func New(cfg *checkpoint.Config, w Weights, o Options) (*Model, error) {
 	if o.Labels < 1 {
 		return nil, fmt.Errorf("a classification head needs at least one label, not %d", o.Labels)
 	}
-	if err := torch.Seed(o.HeadSeed); err != nil {
-		return nil, err
+	if o.Device != torch.Meta { // nothing is drawn there
+		if err := torch.Seed(o.HeadSeed); err != nil {
+			return nil, err
+		}
 	}
 	b := &builder{cfg: cfg, weights: w, opt: o, prefix: f.prefix, model: &Model{Config: cfg, Labels: o.Labels, Padding: o.Padding}}
 	b.frozen = int64(cfg.PadTokenID)

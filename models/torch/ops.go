@@ -1,5 +1,8 @@
 package torch
 
+// #include "shim.h"
+import "C"
+
 import "github.com/sugarme/gotch/ts"
 
 // Embedding looks rows up: weight (rows, width), ids (...) -> (..., width). The row of padding (-1: none) gets no gradient.
@@ -81,7 +84,11 @@ func (s *Scope) Attention(q, k, v, mask *Tensor, dropout float64) *Tensor {
 		dropout = 0
 	}
 	return s.op("attention", func() (*ts.Tensor, error) {
-		return ts.ScaledDotProductAttention(q.t, k.t, v.t, mask.t, dropout, false, nil)
+		c := C.pm_attention(q.t.Ctensor(), k.t.Ctensor(), v.t.Ctensor(), mask.t.Ctensor(), C.double(dropout))
+		if c == nil {
+			return nil, lastError()
+		}
+		return ts.FromCtensor(c), nil
 	}, q, k, v, mask)
 }
 

@@ -36,6 +36,7 @@ struct Param {
 // so that a matrix with and without its unused rows has the same norm to the last bit; torch's own norm has no such promise.
 double rows_norm_cpu(const at::Tensor &g, const int64_t *rows, int64_t n) {
   auto x = g.contiguous();
+  if (x.is_meta()) return 0; // no values
   const float *d = x.data_ptr<float>();
   int64_t width = x.numel() / std::max<int64_t>(x.size(0), 1);
   std::vector<double> sums(n);
@@ -85,8 +86,7 @@ struct AdamW {
         if (x.wd != 0) x.p.mul_(1 - lr * x.wd);
         x.m.lerp_(g, 1 - b1);
         x.v.mul_(b2).addcmul_(g, g, 1 - b2);
-        auto den = x.v.sqrt();
-        den = den.div_(c2).add_(eps);
+        auto den = (x.v.sqrt() / c2).add_(eps); // two temporaries, as torch.optim.AdamW has
         x.p.addcdiv_(x.m, den, -lr / c1);
       }
       watch.look();
@@ -138,7 +138,7 @@ struct AdamW {
       for (int64_t i = 0; i < n; i++) TORCH_CHECK(rows[i] >= 0 && rows[i] < embedding.size(0), "row ", rows[i], " of ", embedding.size(0));
     at::Tensor r;
     if (!rest.empty()) r = at::linalg_vector_norm(at::stack(at::_foreach_norm(rest, 2)), 2);
-    if (gs[0].is_cpu() && gs[0].scalar_type() == at::kFloat) {
+    if (!gs[0].is_cuda() && gs[0].scalar_type() == at::kFloat) {
       double e = embedding.defined() ? rows_norm_cpu(embedding, rows, n) : 0, q = r.defined() ? r.item<double>() : 0;
       double norm = std::sqrt(e * e + q * q), c = max_norm / (norm + 1e-6);
       if (max_norm > 0 && c < 1) at::_foreach_mul_(gs, c);

@@ -95,7 +95,7 @@ func (s *Scope) op(name string, f func() (*ts.Tensor, error), in ...*Tensor) *Te
 		}
 	}
 	if err != nil {
-		s.err = fmt.Errorf("%s: %w", name, err)
+		s.err = fmt.Errorf("%s: %w", name, brief(err))
 		return nil
 	}
 	return s.Take(wrap(r), nil)
@@ -107,7 +107,7 @@ func (s *Scope) Backward(loss *Tensor) {
 		return
 	}
 	if err := loss.t.Backward(); err != nil {
-		s.err = fmt.Errorf("backward: %w", err)
+		s.err = fmt.Errorf("backward: %w", brief(err))
 	}
 	s.unwind()
 }

@@ -79,9 +79,12 @@ func dims(shape []int64) (*C.int64_t, C.size_t) {
 }
 
 // Empty makes an uninitialised CPU tensor, owned by the caller; Bytes gives access to fill it.
-func Empty(shape []int64, dtype DType) (*Tensor, error) {
+func Empty(shape []int64, dtype DType) (*Tensor, error) { return CPU.Empty(shape, dtype) }
+
+// Empty makes an uninitialised tensor on the device, owned by the caller.
+func (d Device) Empty(shape []int64, dtype DType) (*Tensor, error) {
 	p, n := dims(shape)
-	c := C.pm_empty(p, n, C.int(dtype.CInt()))
+	c := C.pm_empty(p, n, C.int(dtype.CInt()), C.int(d.index))
 	if c == nil {
 		return nil, fmt.Errorf("tensor of shape %v: %w", shape, lastError())
 	}
@@ -178,6 +181,9 @@ func (t *Tensor) Floats() ([]float32, error) {
 
 // To copies the tensor to a device (on the same device: another handle on it); the caller owns the result.
 func (t *Tensor) To(d Device) (*Tensor, error) {
+	if d == Meta {
+		return d.Empty(t.Shape(), t.t.DType())
+	}
 	x, err := t.t.To(d.gotch(), false)
 	if err != nil {
 		return nil, fmt.Errorf("move tensor to %s: %w", d, err)

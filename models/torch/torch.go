@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/sugarme/gotch"
@@ -26,10 +27,18 @@ func init() { C.pm_count_enable() } // before the first tensor, so that every by
 func lastError() error {
 	if e := C.pm_last_error(); e != nil {
 		defer C.free(unsafe.Pointer(e))
-		first, _, _ := strings.Cut(C.GoString(e), "\nException raised from")
-		return errors.New(first)
+		return brief(errors.New(C.GoString(e)))
 	}
 	return errors.New("unknown libtorch error")
+}
+
+// brief leaves stack traces out of an error of libtorch.
+func brief(err error) error {
+	first, _, _ := strings.Cut(err.Error(), "\nException raised from")
+	if _, rest, ok := strings.Cut(first, "Libtorch API Error: "); ok {
+		first = rest
+	}
+	return errors.New(first)
 }
 
 // Version is libtorch's.
@@ -53,10 +62,31 @@ func Seed(seed int64) error {
 func LiveBlocks() int64 { return int64(C.pm_live_blocks()) }
 
 // Device is where tensors live.
-type Device struct{ index int } // -1: CPU
+type Device struct{ index int } // -1: CPU, -2: Meta
 
-// CPU is the host.
-var CPU = Device{-1}
+var (
+	CPU = Device{-1} // the host
+	// Meta is libtorch's device of tensors that have a shape and no values. Operators, autograd and optimizer run there in
+	// microseconds, whatever the size, and what they would allocate on the CPU is counted: see Forecast.
+	Meta = Device{-2}
+)
+
+var forecasting sync.Mutex
+
+// Forecast runs f, which works on Meta, with Meta's count to itself: what f allocates on its thread counts there, and neither
+// the CPU's figures nor its generators are touched.
+func Forecast(f func() error) error {
+	forecasting.Lock()
+	defer forecasting.Unlock()
+	runtime.LockOSThread() // where blocks count is the thread's state
+	defer runtime.UnlockOSThread()
+	C.pm_forecast(1)
+	defer C.pm_forecast(0)
+	if err := Meta.ResetPeak(); err != nil {
+		return err
+	}
+	return f()
+}
 
 // ParseDevice reads "cpu", "cuda" or "cuda:N" and makes sure that it is there. CUDA is loaded at run time, at the first
 // use of libtorch: ask for it before anything else.
@@ -89,8 +119,11 @@ func ParseDevice(name string) (Device, error) {
 }
 
 func (d Device) String() string {
-	if d.index < 0 {
+	switch d {
+	case CPU:
 		return "cpu"
+	case Meta:
+		return "meta"
 	}
 	return fmt.Sprintf("cuda:%d", d.index)
 }

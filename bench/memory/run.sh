@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Measures the peak memory of training steps, beside PyTorch's and beside the forecast, and writes results/measured/memory-parity.md.
+#   bench/memory/run.sh CASES.json HUB    PyTorch's figures, and a folder with ORG/MODEL/config.json
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+bash scripts/setup.sh cpu
+mkdir -p results/measured
+OMP_WAIT_POLICY=passive go run ./bench/memory -cases "$1" -hub "$2" -out results/measured/memory-parity.md
