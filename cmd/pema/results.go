@@ -438,7 +438,7 @@ func printFindings(w io.Writer, findings []results.Finding) {
 		}
 		who := fmt.Sprintf("%s: %s on %s, %s", f.Spec, f.Model, f.Dataset, f.Variant)
 		if f.Seeds > 0 {
-			who += fmt.Sprintf(", %d seeds", f.Seeds)
+			who += fmt.Sprintf(", seeds: %d", f.Seeds)
 		} else {
 			who += fmt.Sprintf(", seed %d", f.Seed)
 		}
