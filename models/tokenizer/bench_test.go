@@ -11,8 +11,11 @@ import (
 	"pema/internal/shared"
 )
 
-// models with a tokenizer.json in the shared folder, one of each family.
-var shapes = []string{"google-bert/bert-base-uncased", "FacebookAI/roberta-base", "FacebookAI/xlm-roberta-base"}
+// models with a tokenizer.json in the shared folder, one of each pipeline.
+var shapes = []string{
+	"google-bert/bert-base-uncased", "google-bert/bert-base-cased", "google-bert/bert-base-multilingual-cased", "FacebookAI/roberta-base", "openai-community/gpt2",
+	"FacebookAI/xlm-roberta-base", "microsoft/deberta-v3-base", "albert/albert-base-v2",
+}
 
 // BenchmarkEncode encodes SST-2's training sentences: cold with a new encoder each time, warm with one that has seen them.
 func BenchmarkEncode(b *testing.B) {

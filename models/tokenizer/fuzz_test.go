@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +32,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
+		sameAsJSON(t, tok, b)
 		tok.Size()
 		pair := "ab  <m> ÀÉ x\u0301\xff 你 1/2 ﬁ"
 		e := tok.NewEncoder()
@@ -38,6 +40,44 @@ func FuzzParse(f *testing.F) {
 			check(t, tok, e, "a ab<m>"+string(b[:min(len(b), 100)]), &pair, limit)
 		}
 	})
+}
+
+// sameAsJSON: what was accepted is JSON, and encoding/json finds the same vocabulary there.
+func sameAsJSON(t *testing.T, tok *Tokenizer, b []byte) {
+	if !json.Valid(b) {
+		t.Fatalf("accepted, but not JSON: %q", b)
+	}
+	var d, m map[string]json.RawMessage
+	if json.Unmarshal(b, &d) != nil || json.Unmarshal(d["model"], &m) != nil {
+		t.Fatalf("no model in %q", b)
+	}
+	var ids map[string]int32
+	if json.Unmarshal(m["vocab"], &ids) == nil {
+		n := 0
+		for text, id := range ids {
+			if got, ok := tok.vocab.lookup(text); !ok || got != id {
+				t.Fatalf("token %q: id %d, want %d", text, got, id)
+			}
+			n++
+		}
+		if n != tok.vocab.size() {
+			t.Fatalf("%d tokens, want %d", tok.vocab.size(), n)
+		}
+		return
+	}
+	var pieces [][2]any
+	if err := json.Unmarshal(m["vocab"], &pieces); err != nil || len(pieces) != tok.vocab.size() {
+		t.Fatalf("%d pieces, want %d; %v", tok.vocab.size(), len(pieces), err)
+	}
+	last := map[string]int32{}
+	for i, p := range pieces {
+		last[p[0].(string)] = int32(i)
+	}
+	for text, id := range last {
+		if got, ok := tok.vocab.lookup(text); !ok || got != id {
+			t.Fatalf("piece %q: id %d, want %d", text, got, id)
+		}
+	}
 }
 
 // FuzzSentencePiece: the same for SentencePiece models.
