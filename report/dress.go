@@ -74,6 +74,9 @@ func (t *Table) Terminal(w io.Writer) error {
 	if err := x.Render(); err != nil {
 		return fmt.Errorf("terminal table %s: %w", t.Name, err)
 	}
+	if t.Summary != "" {
+		fmt.Fprintln(&b, clean(t.Summary))
+	}
 	for i, n := range list {
 		fmt.Fprintf(&b, "[%d] %s\n", i+1, clean(n))
 	}
@@ -142,6 +145,9 @@ func (t *Table) Markdown(w io.Writer) error {
 		}
 		b.WriteString("|\n")
 	}
+	if t.Summary != "" {
+		fmt.Fprintf(&b, "\n%s\n", esc(t.Summary))
+	}
 	for i, n := range list {
 		fmt.Fprintf(&b, "\n<sup>%d</sup> %s\n", i+1, esc(n))
 	}
@@ -208,7 +214,7 @@ func inert(s string) string {
 
 var texEscape = strings.NewReplacer(`\`, `\textbackslash{}`, "{", `\{`, "}", `\}`, "$", `\$`, "&", `\&`, "#", `\#`, "^", `\textasciicircum{}`,
 	"_", `\_`, "~", `\textasciitilde{}`, "%", `\%`, "±", `$\pm$`, "×", `$\times$`, "–", "--", "—", "---", "…", `\dots{}`, "−", "$-$",
-	"<", `$<$`, ">", `$>$`, "|", `$|$`, `"`, `''`, "`", "\\`{}", "÷", `$\div$`, "Δ", `$\Delta$`)
+	"<", `$<$`, ">", `$>$`, "|", `$|$`, `"`, `''`, "`", "\\`{}", "÷", `$\div$`, "Δ", `$\Delta$`, "β", `$\beta$`, "²", `$^2$`)
 
 // tex escapes for LaTeX; a letter that its standard fonts lack is written as its code point, so that the text compiles.
 func tex(s string) string {
@@ -272,8 +278,11 @@ func (t *Table) LaTeX(w io.Writer) error {
 		b.WriteString(" \\\\\n")
 	}
 	b.WriteString("\\bottomrule\n\\end{tabular}}\n")
-	if len(list)+len(t.Footnotes) > 0 || t.Note != "" {
+	if len(list)+len(t.Footnotes) > 0 || t.Note != "" || t.Summary != "" {
 		b.WriteString("\n\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\n")
+		if t.Summary != "" {
+			fmt.Fprintf(&b, "%s\\par\n", tex(t.Summary))
+		}
 		for i, n := range list {
 			fmt.Fprintf(&b, "\\textsuperscript{%d}~%s\\par\n", i+1, tex(n))
 		}

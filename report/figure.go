@@ -33,6 +33,16 @@ var figures = []figure{
 	{"tokens", Column{Name: "tokens", Kind: Count}, counted(func(r *results.Record) int64 { _, t := sizes(r); return t })},
 	{"embedding_parameters", Column{Name: "embedding parameters", Kind: Count}, counted(func(r *results.Record) int64 { return r.Parameters.FullEmbedding })},
 	{"parameters", Column{Name: "parameters", Kind: Count}, counted(func(r *results.Record) int64 { return r.Parameters.FullTotal })},
+	{"width", Column{Name: "width d", Kind: Count}, counted(func(r *results.Record) int64 { // of the embedding, where it is not the model's
+		if r.Vocabulary.Rows == 0 {
+			return 0
+		}
+		return r.Parameters.FullEmbedding / r.Vocabulary.Rows
+	})},
+	{"shuffles", Column{Name: "shuffles", Kind: Count}, counted(func(r *results.Record) int64 { return int64(r.Vocabulary.Shuffles) })},
+	{"heaps_k", Column{Name: "K", Kind: Number}, heaps(func(h *results.Heaps) float64 { return h.K })},
+	{"heaps_beta", Column{Name: "β", Kind: Number}, heaps(func(h *results.Heaps) float64 { return h.Beta })},
+	{"heaps_r2", Column{Name: "R²", Kind: Number}, heaps(func(h *results.Heaps) float64 { return h.R2 })},
 	{"embedding_share", Column{Name: "in embeddings", Unit: "%", Kind: Percent}, exactly(Percent, (*pair).counted, func(r *results.Record) (float64, bool) {
 		return ratio(r.Parameters.FullEmbedding, r.Parameters.FullTotal), r.Parameters.FullTotal > 0
 	})},
@@ -50,6 +60,11 @@ var figures = []figure{
 	{"seeds", Column{Name: "n", Kind: Count}, func(p *pair) Cell {
 		c := number(Count, float64(len(p.both())))
 		c.Runs = ids(done(p.base), done(p.pema))
+		return c
+	}},
+	{"pema_runs", Column{Name: "n", Kind: Count}, func(p *pair) Cell {
+		c := number(Count, float64(len(done(p.pema))))
+		c.Runs = ids(done(p.pema))
 		return c
 	}},
 	{"metric", Column{Name: "metric"}, func(p *pair) Cell {
@@ -128,6 +143,11 @@ func pick(measure string, side int, names []string) ([]figure, error) {
 	return out, nil
 }
 
+// figureNamed is one of figures, whose names are fixed.
+func figureNamed(name string) figure {
+	return figures[slices.IndexFunc(figures, func(f figure) bool { return f.name == name })]
+}
+
 func figureNames(short map[string][]string) []string {
 	var out []string
 	for _, f := range figures {
@@ -152,6 +172,16 @@ func modelReduction(r *results.Record) (float64, bool) {
 	}
 	// Counted from the kept rows, so that a spec that only counts has it too; equal to 1 - Total/FullTotal of a PEMA run.
 	return float64(p.FullEmbedding) * (1 - ratio(v.Kept, v.Rows)) / float64(p.FullTotal), true
+}
+
+func heaps(f func(*results.Heaps) float64) func(*pair) Cell {
+	return exactly(Number, (*pair).counted, func(r *results.Record) (float64, bool) {
+		h := r.Vocabulary.Heaps
+		if h == nil || math.IsNaN(f(h)) {
+			return 0, false
+		}
+		return f(h), true
+	})
 }
 
 func sizes(r *results.Record) (examples, tokens int64) {

@@ -92,8 +92,11 @@ func (t *Table) html(b *bytes.Buffer, ref func(id string) string) {
 		b.WriteString("</tr>\n")
 	}
 	b.WriteString("</tbody></table>\n")
-	if len(list)+len(t.Footnotes) > 0 {
+	if len(list)+len(t.Footnotes) > 0 || t.Summary != "" {
 		b.WriteString("<div class=\"footnotes\">")
+		if t.Summary != "" {
+			fmt.Fprintf(b, "<p class=\"gist\">%s</p>", esc(t.Summary))
+		}
 		for i, n := range list {
 			fmt.Fprintf(b, "<p><sup>%d</sup> %s</p>", i+1, esc(n))
 		}
@@ -178,7 +181,7 @@ func inline(p *Plot) (template.HTML, error) {
 	if i < 0 {
 		return "", fmt.Errorf("plot %s: no svg element", p.Name)
 	}
-	s = strings.NewReplacer("#000000", "currentColor", "<svg ", "<svg aria-hidden=\"true\" ").Replace(s[i:])
+	s = strings.NewReplacer("#000000", "currentColor", "#FEFDFC", "var(--paper)", "<svg ", "<svg aria-hidden=\"true\" ").Replace(s[i:])
 	return template.HTML(s), nil
 }
 

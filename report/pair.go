@@ -84,16 +84,7 @@ func (s *section) complete(byCell map[[4]string]*pair) {
 			}
 		}
 	}
-	sort.Slice(s.pairs, func(i, j int) bool {
-		a, b := s.pairs[i], s.pairs[j]
-		if a.model != b.model {
-			return a.model < b.model
-		}
-		if a.dataset != b.dataset {
-			return a.dataset < b.dataset
-		}
-		return a.recipe < b.recipe
-	})
+	s.arrange()
 }
 
 // recipeOf splits a variant into its recipe and whether PEMA is on: baseline and pema; lora and lora-pema or lora+pema.

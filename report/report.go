@@ -44,7 +44,7 @@ func Build(records []*results.Record) (*Report, error) {
 			return nil, fmt.Errorf("report of spec %q: %w", s.spec.Name, err)
 		}
 		sec := &Section{Spec: s.spec, Name: name, Tables: tables, Plots: s.plots(name), Checks: s.checks(refs)}
-		if t := checkTable(name, sec.Checks); t != nil {
+		if t := s.checkTable(name, sec.Checks); t != nil {
 			sec.Tables = append(sec.Tables, t)
 		}
 		sec.Summary = s.summary(sec.Checks)

@@ -67,15 +67,16 @@ func TestGolden(t *testing.T) {
 		})
 	}
 	t.Run("plot", func(t *testing.T) {
-		var b bytes.Buffer
 		for _, s := range r.Sections {
-			if s.Name == "sample" {
-				if err := s.Plots[0].SVG(&b); err != nil {
-					t.Fatal(err)
-				}
+			if s.Name != "sample" && s.Name != "vocabulary-trend" {
+				continue
 			}
+			var b bytes.Buffer
+			if err := s.Plots[0].SVG(&b); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, s.Name+".svg", b.Bytes())
 		}
-		golden(t, "sample.svg", b.Bytes())
 	})
 	if err := r.Sections[0].Tables[0].Render(&bytes.Buffer{}, "word"); err == nil || !strings.Contains(err.Error(), "terminal, markdown") {
 		t.Errorf("unknown form: %v", err)
