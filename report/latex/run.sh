@@ -4,13 +4,14 @@
 # Where pdflatex or booktabs is missing they are installed with apt-get.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../install.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 out=${1:-$(mktemp -d)}
 mkdir -p "$out"
 
 if ! command -v pdflatex >/dev/null || ! kpsewhich booktabs.sty >/dev/null; then
-	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends texlive-latex-base texlive-latex-recommended
+	install texlive-latex-base texlive-latex-recommended
 fi
 (cd "$here/.." && go test -count=1 -run '^TestWritePage$' . -args -page "$work/page" -hostile)
 cat >"$work/tables.tex" <<'TEX'
