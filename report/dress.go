@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -205,12 +206,11 @@ func exported(k Kind, v float64, said string) string {
 	return strconv.FormatFloat(v, 'g', 12, 64)
 }
 
-func inert(s string) string {
-	if s != "" && strings.ContainsRune("=+-@|\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
+// formula finds what a spreadsheet would run: at a cell's start, or after a separator at which a spreadsheet of another
+// language splits a line.
+var formula = regexp.MustCompile(`(^|[;|\t])(["' ]*)([=+\-@|\t\r＝＋－＠])`)
+
+func inert(s string) string { return formula.ReplaceAllString(s, "$1$2'$3") }
 
 var texEscape = strings.NewReplacer(`\`, `\textbackslash{}`, "{", `\{`, "}", `\}`, "$", `\$`, "&", `\&`, "#", `\#`, "^", `\textasciicircum{}`,
 	"_", `\_`, "~", `\textasciitilde{}`, "%", `\%`, "±", `$\pm$`, "×", `$\times$`, "–", "--", "—", "---", "…", `\dots{}`, "−", "$-$",

@@ -109,7 +109,7 @@ func judge(base, pema []float64) (Cell, *tested) {
 }
 
 func probability(p float64) string {
-	if p > 0 && p < 0.0001 {
+	if p < 0.0001 {
 		return "< 0.0001"
 	}
 	return fixed(p, 4)

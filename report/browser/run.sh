@@ -1,7 +1,7 @@
 #!/bin/sh
 # Opens report.html in a real browser and uses it as a reader does: Debian's chromium, driven by playwright-core; and validates
 # its HTML with html-validate.
-#   run.sh [OUT]          two reports: of the records in results/measured/sample, and of the tests' fixed records
+#   run.sh [OUT]          reports of the records in results/measured/sample, of the tests' fixed records, and of hostile texts
 #   run.sh OUT FOLDER     the report in an output folder
 #   run.sh OUT many       a report of 5,000 records, to see how long it takes to become usable
 # OUT (default: a new temporary folder) receives the screenshots, to be looked at. What is missing is installed: node, npm and
@@ -35,8 +35,10 @@ case ${2:-} in
 "")
 	pages -page "$work/sample" -of "$here/../../results/measured/sample"
 	check "$work/sample" sample
-	pages -page "$work/fixed" -hostile
+	pages -page "$work/fixed"
 	check "$work/fixed" fixed
+	pages -page "$work/hostile" -hostile
+	check "$work/hostile" hostile
 	;;
 many)
 	pages -page "$work/many" -many
