@@ -29,6 +29,7 @@ func TestWritePage(t *testing.T) {
 		records = stored(t, *pageOf)
 	}
 	if *withHostile {
+		writeLong(t, *pageDir)
 		records = append(records, hostileRecords()...)
 	}
 	s, err := results.Open(*pageDir)
@@ -47,6 +48,20 @@ func TestWritePage(t *testing.T) {
 		}
 	}
 	if err := Write(*pageDir, build(t, records)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeLong leaves a table that no page of paper holds.
+func writeLong(t *testing.T, dir string) {
+	t.Helper()
+	tab := &Table{Name: "long", Title: "A long table", Summary: "Summary.", Columns: []Column{{Name: "model"}, {Name: "peak", Unit: "MiB", Kind: Bytes}}}
+	for i := range 150 {
+		c := words(fmt.Sprintf("[%d] %s", i, hostile))
+		c.Notes = []string{"a note to " + hostile}
+		tab.Rows = append(tab.Rows, []Cell{c, number(Bytes, float64(i<<20))})
+	}
+	if err := Write(dir, &Report{Sections: []*Section{{Name: "long", Tables: []*Table{tab}}}}); err != nil {
 		t.Fatal(err)
 	}
 }
