@@ -341,7 +341,7 @@ func (s *section) footnotes(figs []figure) []string {
 		out = append(out, "n: seeds finished in both variants.")
 	}
 	if has("score_baseline", "score_pema") {
-		out = append(out, "Scores are mean ± standard deviation over seeds.")
+		out = append(out, "Scores are mean ± standard deviation over seeds; n = "+s.seedCounts()+".")
 	}
 	if has("score_difference") {
 		out = append(out, "Difference: PEMA - baseline, paired by seed, with its t interval.")
@@ -354,6 +354,25 @@ func (s *section) footnotes(figs []figure) []string {
 		out = append(out, fmt.Sprintf("%d older records of the same cells (an earlier form of the spec, or another device) are not shown.", stale))
 	}
 	return out
+}
+
+// seedCounts says how many seeds a side of a pair has, over all pairs: "3", "1 to 3".
+func (s *section) seedCounts() string {
+	lo, hi := math.MaxInt, 0
+	for _, p := range s.pairs {
+		for _, side := range []map[int64]*results.Record{p.base, p.pema} {
+			if n := len(done(side)); n > 0 {
+				lo, hi = min(lo, n), max(hi, n)
+			}
+		}
+	}
+	switch {
+	case hi == 0:
+		return "0"
+	case lo == hi:
+		return fmt.Sprint(hi)
+	}
+	return fmt.Sprintf("%d to %d", lo, hi)
 }
 
 // ledger is a table of what the peak is made of, a row for each model, dataset and variant.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -140,6 +141,9 @@ func TestCompare(t *testing.T) {
 	tab := Compare("before", a, "after", b[:len(b)-1])
 	if len(tab.Rows) != len(a) {
 		t.Fatalf("%d rows, want %d", len(tab.Rows), len(a))
+	}
+	if want := fmt.Sprintf("Of %d runs %d can be compared, %d of them", len(a), len(a)-1, len(a)-3); !strings.HasPrefix(tab.Summary, want) {
+		t.Errorf("%q, want %q", tab.Summary, want)
 	}
 	col := func(name string) int {
 		for i, c := range tab.Columns {

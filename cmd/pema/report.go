@@ -94,7 +94,9 @@ func (f *reportFlags) run(c *cobra.Command) error {
 			return err
 		}
 		a, b := folderNames(f.out, f.compare)
-		return report.Render(out, f.format, report.Compare(a, records, b, theirs))
+		t := report.Compare(a, records, b, theirs)
+		t.Note = fmt.Sprintf("%s is %s, %s is %s", a, f.out, b, f.compare)
+		return report.Render(out, f.format, t)
 	}
 	r, err := report.Build(records)
 	if err != nil {
@@ -207,10 +209,10 @@ func chosen(r *report.Report, names []string) ([]*report.Table, error) {
 	return out, nil
 }
 
-// folderNames are short names that tell two folders apart.
+// folderNames are short names that tell two folders apart in the head of a column.
 func folderNames(a, b string) (string, string) {
 	if x, y := filepath.Base(a), filepath.Base(b); x != y && x != "." && y != "." {
 		return x, y
 	}
-	return a, b
+	return "A", "B"
 }
