@@ -72,15 +72,13 @@ func (s *section) modelsPlot(name string) *Plot {
 	short := shortNames(s.pairs)
 	var bars []stack
 	for _, p := range s.pairs {
-		for _, r := range done(p.counted()) {
-			q := r.Parameters
-			if q.FullTotal == 0 || len(bars) == maxStacks {
-				break
-			}
-			bars = append(bars, stack{short[p.model], []float64{float64(q.FullEmbedding), float64(q.FullTotal - q.FullEmbedding)},
-				fmt.Sprintf("%s M, %s %% in embeddings", group(fixed(float64(q.FullTotal)/1e6, 1)), fixed(100*ratio(q.FullEmbedding, q.FullTotal), 1))})
-			break
+		runs := done(p.counted())
+		if len(runs) == 0 || runs[0].Parameters.FullTotal == 0 || len(bars) == maxStacks {
+			continue
 		}
+		q := runs[0].Parameters
+		bars = append(bars, stack{short[p.model], []float64{float64(q.FullEmbedding), float64(q.FullTotal - q.FullEmbedding)},
+			fmt.Sprintf("%s M, %s %% in embeddings", group(fixed(float64(q.FullTotal)/1e6, 1)), fixed(100*ratio(q.FullEmbedding, q.FullTotal), 1))})
 	}
 	if len(bars) == 0 {
 		return nil
