@@ -21,6 +21,20 @@ func compareDatasets(a, b string) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
 }
 
+// measures is the order in which a report goes through what can be measured.
+var measures = []string{"models", "vocabulary", "parameters", "memory", "accuracy", "cost"}
+
+// compareSections orders sections by what they measure, then by name.
+func compareSections(a, b *section) int {
+	rank := func(s *section) int {
+		if i := slices.Index(measures, s.spec.Measure); i >= 0 {
+			return i
+		}
+		return len(measures)
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.spec.Name, b.spec.Name))
+}
+
 // arrange orders a section's pairs: models by the rows of their vocabulary, then by size, so that the effect of both can be
 // read down a column.
 func (s *section) arrange() {

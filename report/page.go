@@ -38,7 +38,7 @@ var markClass = map[Mark]string{Best: "best", Good: "good", Bad: "bad", Missing:
 func (t *Table) html(b *bytes.Buffer, ref func(id string) string) {
 	esc := func(s string) string { return html.EscapeString(clean(s)) }
 	_, num := t.notes()
-	fmt.Fprintf(b, "<table id=\"t-%s\"><caption>%s", esc(t.Name), esc(t.Title))
+	fmt.Fprintf(b, "<table id=\"t-%s\"><caption><span>%s</span>", esc(t.Name), esc(t.Title))
 	if t.Note != "" {
 		fmt.Fprintf(b, "<span class=\"note\">%s</span>", esc(t.Note))
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -64,6 +65,7 @@ func gather(records []*results.Record) []*section {
 	for _, s := range out {
 		s.complete(byCell)
 	}
+	slices.SortStableFunc(out, compareSections)
 	return out
 }
 
