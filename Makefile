@@ -40,9 +40,9 @@ test-slurm: build sample
 
 # The page in a real browser, and the LaTeX tables compiled (Debian packages).
 test-browser:
-	bash report/browser/run.sh
+	sh report/browser/run.sh $(SCREENSHOTS)
 test-latex:
-	bash report/latex/run.sh
+	sh report/latex/run.sh
 
 # Token ids against Hugging Face's on every text of a folder laid out as the hub: make parity HUB=DIR
 parity:

@@ -57,6 +57,17 @@ func Compare(nameA string, a []*results.Record, nameB string, b []*results.Recor
 			}))
 		t.Rows = append(t.Rows, row)
 	}
+	last := len(t.Columns) - 1
+	inBoth, same := 0, 0
+	for _, r := range t.Rows {
+		if r[last-1].Mark != Missing || r[last].Mark != Missing || r[last-4].Mark != Missing {
+			inBoth++
+			if r[last-1].Mark != Bad && r[last].Mark != Bad && r[last-4].Mark != Bad {
+				same++
+			}
+		}
+	}
+	t.Summary = fmt.Sprintf("Of %s %d can be compared, %d of them with the same peak, losses and weights.", plural(len(t.Rows), "run"), inBoth, same)
 	t.Footnotes = []string{"Losses and weights: bit-identical between the two folders or not."}
 	return t
 }

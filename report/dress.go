@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -73,6 +74,9 @@ func (t *Table) Terminal(w io.Writer) error {
 	}
 	if err := x.Render(); err != nil {
 		return fmt.Errorf("terminal table %s: %w", t.Name, err)
+	}
+	if t.Summary != "" {
+		fmt.Fprintln(&b, clean(t.Summary))
 	}
 	for i, n := range list {
 		fmt.Fprintf(&b, "[%d] %s\n", i+1, clean(n))
@@ -142,6 +146,9 @@ func (t *Table) Markdown(w io.Writer) error {
 		}
 		b.WriteString("|\n")
 	}
+	if t.Summary != "" {
+		fmt.Fprintf(&b, "\n%s\n", esc(t.Summary))
+	}
 	for i, n := range list {
 		fmt.Fprintf(&b, "\n<sup>%d</sup> %s\n", i+1, esc(n))
 	}
@@ -199,16 +206,15 @@ func exported(k Kind, v float64, said string) string {
 	return strconv.FormatFloat(v, 'g', 12, 64)
 }
 
-func inert(s string) string {
-	if s != "" && strings.ContainsRune("=+-@|\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
+// formula finds what a spreadsheet would run: at a cell's start, or after a separator at which a spreadsheet of another
+// language splits a line.
+var formula = regexp.MustCompile(`(^|[;|\t])(["' ]*)([=+\-@|\t\r＝＋－＠])`)
+
+func inert(s string) string { return formula.ReplaceAllString(s, "$1$2'$3") }
 
 var texEscape = strings.NewReplacer(`\`, `\textbackslash{}`, "{", `\{`, "}", `\}`, "$", `\$`, "&", `\&`, "#", `\#`, "^", `\textasciicircum{}`,
 	"_", `\_`, "~", `\textasciitilde{}`, "%", `\%`, "±", `$\pm$`, "×", `$\times$`, "–", "--", "—", "---", "…", `\dots{}`, "−", "$-$",
-	"<", `$<$`, ">", `$>$`, "|", `$|$`, `"`, `''`, "`", "\\`{}", "÷", `$\div$`, "Δ", `$\Delta$`)
+	"<", `$<$`, ">", `$>$`, "|", `$|$`, `"`, `''`, "`", "\\`{}", "÷", `$\div$`, "Δ", `$\Delta$`, "β", `$\beta$`, "²", `$^2$`)
 
 // tex escapes for LaTeX; a letter that its standard fonts lack is written as its code point, so that the text compiles.
 func tex(s string) string {
@@ -224,36 +230,22 @@ func tex(s string) string {
 	return b.String()
 }
 
-// LaTeX writes a table environment, ready to paste; it needs the packages booktabs and graphicx.
+// longRows is how many rows fit on a page of paper; a longer table becomes a longtable, which breaks.
+const longRows = 45
+
+// LaTeX writes a table environment, ready to paste; it needs the packages booktabs and graphicx, or longtable for a long one.
 func (t *Table) LaTeX(w io.Writer) error {
 	var b bytes.Buffer
 	list, num := t.notes()
-	b.WriteString("% \\usepackage{booktabs,graphicx}\n\\begin{table}\n\\centering\n")
-	fmt.Fprintf(&b, "\\caption{%s}\n\\resizebox{\\linewidth}{!}{%%\n\\begin{tabular}{", tex(t.Title))
-	for _, c := range t.Columns {
-		if c.Kind == Text {
-			b.WriteByte('l')
-		} else {
-			b.WriteByte('r')
-		}
+	long := len(t.Rows) > longRows
+	spec, head := t.texHead()
+	if long {
+		fmt.Fprintf(&b, "%% \\usepackage{booktabs,longtable}\n{\\scriptsize\\setlength{\\tabcolsep}{3pt}\n\\begin{longtable}{%s}\n\\caption{%s}\\\\\n", spec, tex(t.Title))
+		fmt.Fprintf(&b, "\\toprule\n%s\\midrule\n\\endfirsthead\n\\toprule\n%s\\midrule\n\\endhead\n\\bottomrule\n\\endfoot\n", head, head)
+	} else {
+		fmt.Fprintf(&b, "%% \\usepackage{booktabs,graphicx}\n\\begin{table}\n\\centering\n\\caption{%s}\n\\resizebox{\\linewidth}{!}{%%\n\\begin{tabular}{%s}\n", tex(t.Title), spec)
+		fmt.Fprintf(&b, "\\toprule\n%s\\midrule\n", head)
 	}
-	b.WriteString("}\n\\toprule\n")
-	for i, c := range t.Columns {
-		if i > 0 {
-			b.WriteString(" & ")
-		}
-		b.WriteString(tex(c.Name))
-	}
-	b.WriteString(" \\\\\n")
-	for i, c := range t.Columns {
-		if i > 0 {
-			b.WriteString(" & ")
-		}
-		if c.Unit != "" {
-			b.WriteString("(" + tex(c.Unit) + ")")
-		}
-	}
-	b.WriteString(" \\\\\n\\midrule\n")
 	for _, r := range t.Rows {
 		for i, c := range r {
 			if i > 0 {
@@ -271,9 +263,16 @@ func (t *Table) LaTeX(w io.Writer) error {
 		}
 		b.WriteString(" \\\\\n")
 	}
-	b.WriteString("\\bottomrule\n\\end{tabular}}\n")
-	if len(list)+len(t.Footnotes) > 0 || t.Note != "" {
+	if long {
+		b.WriteString("\\end{longtable}}\n")
+	} else {
+		b.WriteString("\\bottomrule\n\\end{tabular}}\n")
+	}
+	if len(list)+len(t.Footnotes) > 0 || t.Note != "" || t.Summary != "" {
 		b.WriteString("\n\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\n")
+		if t.Summary != "" {
+			fmt.Fprintf(&b, "%s\\par\n", tex(t.Summary))
+		}
 		for i, n := range list {
 			fmt.Fprintf(&b, "\\textsuperscript{%d}~%s\\par\n", i+1, tex(n))
 		}
@@ -284,7 +283,28 @@ func (t *Table) LaTeX(w io.Writer) error {
 		}
 		b.WriteString("\\end{minipage}\n")
 	}
-	b.WriteString("\\end{table}\n")
+	if !long {
+		b.WriteString("\\end{table}\n")
+	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// texHead gives the columns' alignments and the two lines of heads: names, units.
+func (t *Table) texHead() (spec, head string) {
+	var names, units []string
+	for _, c := range t.Columns {
+		if c.Kind == Text {
+			spec += "l"
+		} else {
+			spec += "r"
+		}
+		names = append(names, tex(c.Name))
+		u := ""
+		if c.Unit != "" {
+			u = "(" + tex(c.Unit) + ")"
+		}
+		units = append(units, u)
+	}
+	return spec, strings.Join(names, " & ") + " \\\\\n" + strings.Join(units, " & ") + " \\\\\n"
 }

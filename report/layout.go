@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 	"strings"
 
 	"pema/results"
@@ -39,13 +38,15 @@ func (s *section) tables(name string) ([]*Table, error) {
 	var err error
 	switch s.spec.Measure {
 	case "models":
-		err = add("-models", "models", "rows", "embedding_parameters", "parameters", "embedding_share")
+		err = add("-models", "models", "rows", "width", "embedding_parameters", "parameters", "embedding_share")
 	case "vocabulary":
-		err = add("-use", "vocabulary in use", "examples", "tokens", "rows", "used", "unused", "kept")
+		if err = add("-use", "vocabulary in use", "examples", "tokens", "rows", "used", "unused", "kept"); err == nil && s.any(func(r *results.Record) bool { return r.Vocabulary.Heaps != nil }) {
+			err = add("-growth", "growth of the vocabulary in use", "tokens", "used", "shuffles", "heaps_k", "heaps_beta", "heaps_r2")
+		}
 	case "parameters":
 		err = add("-parameters", "parameters", "rows", "kept", "embedding_reduction", "embedding_parameters", "parameters", "model_reduction")
 	case "cost":
-		err = add("-cost", "time that PEMA adds", "time_encode", "time_count", "time_select", "time_train", "time_restore", "time_share")
+		err = add("-cost", "time that PEMA adds", "pema_runs", "time_encode", "time_count", "time_select", "time_train", "time_restore", "time_share")
 	}
 	if err == nil && s.any(func(r *results.Record) bool { return r.Memory != nil || r.State == results.OutOfMemory }) {
 		if err = add("-memory", "memory", "rows", "kept", "embedding_reduction", "model_reduction", "peak_allocated", "peak_reduction", "forecast"); err == nil {
@@ -59,12 +60,34 @@ func (s *section) tables(name string) ([]*Table, error) {
 		if s.any(func(r *results.Record) bool { return mainMetric(r) != "" }) {
 			names = []string{"seeds", "metric", "score_baseline", "score_pema", "score_difference", "same_losses", "same_weights", "step"}
 		}
-		err = add("-result", "result", names...)
+		if err = add("-result", "result", names...); err == nil {
+			out[len(out)-1].Summary = s.sameSummary()
+			if len(names) > 4 {
+				out = append(out, s.sameness(name+"-sameness"))
+			}
+		}
 	}
 	if err == nil && len(out) == 0 {
 		err = add("", "runs", "rows", "used", "kept", "seeds")
 	}
 	return out, err
+}
+
+// sameSummary says for how many pairs the variants' losses are the same to the bit.
+func (s *section) sameSummary() string {
+	var same, known int
+	for _, p := range s.pairs {
+		if c := sameLosses(p); c.Mark != Missing {
+			known++
+			if c.Mark == Good {
+				same++
+			}
+		}
+	}
+	if known == 0 {
+		return "No pair of runs to compare yet."
+	}
+	return fmt.Sprintf("Losses bit-identical with and without PEMA in %d of %d comparisons.", same, known)
 }
 
 func (s *section) title() string {
@@ -76,16 +99,23 @@ func (s *section) title() string {
 
 func (s *section) any(f func(*results.Record) bool) bool { return slices.ContainsFunc(s.runs, f) }
 
-// key columns: dataset and recipe only where there are several to tell apart.
+// key columns: recipe only where there are several to tell apart, dataset unless none has one.
 func (s *section) keys() (cols []Column, cells func(*pair) []Cell) {
 	short := shortNames(s.pairs)
 	recipes := slices.ContainsFunc(s.pairs, func(p *pair) bool { return p.recipe != "" })
-	cols = []Column{{Name: "model"}, {Name: "dataset"}}
+	data := slices.ContainsFunc(s.pairs, func(p *pair) bool { return p.dataset != "" })
+	cols = []Column{{Name: "model"}}
+	if data {
+		cols = append(cols, Column{Name: "dataset"})
+	}
 	if recipes {
 		cols = append(cols, Column{Name: "recipe"})
 	}
 	return cols, func(p *pair) []Cell {
-		out := []Cell{words(short[p.model]), words(p.dataset)}
+		out := []Cell{words(short[p.model])}
+		if data {
+			out = append(out, words(p.dataset))
+		}
 		if recipes {
 			out = append(out, words(recipeName(p.recipe)))
 		}
@@ -138,122 +168,90 @@ func (s *section) list(name, title string, figs []figure) *Table {
 		t.Rows = append(t.Rows, row)
 	}
 	for i, f := range figs {
-		if strings.HasSuffix(f.name, "reduction") {
+		if saves(f) {
 			t.best(len(cols) + i)
 		}
+	}
+	if i := headline(figs); i >= 0 {
+		t.Summary = t.extremes(figs[i].column.Name, func(col int) bool { return col == len(cols)+i }, nil)
 	}
 	t.Footnotes = s.footnotes(figs)
 	return t
 }
 
-// entry is what stands in a pivot's crossing: a pair, or one side of it where variants are a dimension.
-type entry struct {
-	*pair
-	side int // 0 baseline, 1 PEMA, -1 both
+// saves tells the figures of which more is better and the most is marked.
+func saves(f figure) bool {
+	return strings.HasSuffix(f.name, "reduction") || f.name == "unused" || f.name == "embedding_share"
 }
 
-func (e entry) variant() string {
-	switch {
-	case e.side < 0:
-		return recipeName(e.recipe)
-	case e.recipe == "":
-		return [2]string{"baseline", "PEMA"}[e.side]
+// headline is the figure that a list is about: the last of those that are in most demand.
+func headline(figs []figure) int {
+	for _, name := range []string{"peak_reduction", "model_reduction", "unused", "embedding_share", "time_share", "embedding_reduction", "score_difference"} {
+		if i := slices.IndexFunc(figs, func(f figure) bool { return f.name == name }); i >= 0 {
+			return i
+		}
 	}
-	return e.recipe + [2]string{"", " + PEMA"}[e.side]
+	return -1
 }
 
-// pivot is a table with one dimension down and one across, and the spec's cells in each crossing.
-func (s *section) pivot(name string) (*Table, error) {
-	l := s.spec.Table
-	rows, cols := l.Rows, l.Columns
-	if rows == "" {
-		rows = "model"
+// extremes says in one line between which values the chosen columns lie, where, and how many cells have none. A column
+// may add to a row's name.
+func (t *Table) extremes(what string, chosen func(col int) bool, where func(col int) string) string {
+	type place struct {
+		cell Cell
+		row  []Cell
+		col  int
 	}
-	short := shortNames(s.pairs)
-	of := map[string]func(entry) string{
-		"model":   func(e entry) string { return short[e.model] },
-		"dataset": func(e entry) string { return e.dataset },
-		"variant": entry.variant,
-		"":        func(entry) string { return "" },
-	}
-	if of[rows] == nil || of[cols] == nil || rows == cols {
-		return nil, fmt.Errorf("table rows %q and columns %q: want two of model, dataset, variant", l.Rows, l.Columns)
-	}
-	sides := []int{-1}
-	if rows == "variant" || cols == "variant" {
-		sides = []int{0, 1}
-	}
-	figs := map[int][]figure{}
-	for _, side := range sides {
-		f, err := pick(s.spec.Measure, side, l.Cells)
-		if err != nil {
-			return nil, err
-		}
-		figs[side] = f
-	}
-	var entries []entry
-	for _, p := range s.pairs {
-		for _, side := range sides {
-			entries = append(entries, entry{p, side})
-		}
-	}
-	// A dimension that is neither down nor across would fold several pairs into one crossing: it becomes part of the row.
-	rowKey := func(e entry) string {
-		k := of[rows](e)
-		for _, d := range []string{"model", "dataset", "variant"} {
-			if d != rows && d != cols && slices.ContainsFunc(entries, func(x entry) bool { return of[d](x) != of[d](entries[0]) }) {
-				k += " · " + of[d](e)
+	var lo, hi place
+	n, missing := 0, 0
+	for _, r := range t.Rows {
+		for i, c := range r {
+			if !chosen(i) {
+				continue
 			}
-		}
-		return k
-	}
-	var down, across []string
-	at := map[[2]string]entry{}
-	for _, e := range entries {
-		r, c := rowKey(e), of[cols](e)
-		if !slices.Contains(down, r) {
-			down = append(down, r)
-		}
-		if !slices.Contains(across, c) {
-			across = append(across, c)
-		}
-		at[[2]string{r, c}] = e
-	}
-	if cols != "variant" {
-		sort.Strings(across)
-	}
-	heads := figs[sides[0]]
-	t := &Table{Name: name, Title: s.title(), Note: s.subject(), Columns: []Column{{Name: rows}}}
-	for _, c := range across {
-		for _, f := range heads {
-			col := f.column
-			if c != "" {
-				col.Name = clean(c)
-				if len(heads) > 1 {
-					col.Name += ": " + f.column.Name
-				}
+			if math.IsNaN(c.Value) || c.Mark == Missing {
+				missing++
+				continue
 			}
-			t.Columns = append(t.Columns, col)
+			if n == 0 || c.Value < lo.cell.Value {
+				lo = place{c, r, i}
+			}
+			if n == 0 || c.Value > hi.cell.Value {
+				hi = place{c, r, i}
+			}
+			n++
 		}
 	}
-	for _, r := range down {
-		row := []Cell{words(r)}
-		for _, c := range across {
-			e, ok := at[[2]string{r, c}]
-			if !ok {
-				e = entry{&pair{}, sides[0]}
-			}
-			for _, f := range figs[e.side] {
-				row = append(row, f.cell(e.pair))
-			}
+	if n == 0 {
+		return ""
+	}
+	say := func(p place) string {
+		s := p.row[0].Text
+		if where != nil {
+			s += where(p.col)
+		} else if len(t.Columns) > 1 && t.Columns[1].Kind == Text && p.row[1].Text != "" {
+			s += ", " + p.row[1].Text
 		}
-		t.Rows = append(t.Rows, row)
+		text, _, _ := strings.Cut(p.cell.Text, " ")
+		if u := t.Columns[p.col].Unit; u != "" {
+			text += " " + u
+		}
+		return text + " (" + s + ")"
 	}
-	t.Footnotes = s.footnotes(heads)
-	if len(heads) == 1 && cols != "" {
-		t.Note = strings.TrimSuffix(heads[0].column.Head()+"; "+t.Note, "; ")
+	out := strings.ToUpper(what[:1]) + what[1:] + ": "
+	if lo.cell.Text == hi.cell.Text {
+		out += say(hi)
+		if n > 1 {
+			text, _, _ := strings.Cut(hi.cell.Text, " ")
+			out = strings.TrimSuffix(out, say(hi)) + text + " " + t.Columns[hi.col].Unit + " throughout"
+		}
+	} else {
+		out += say(lo) + " to " + say(hi)
 	}
-	return t, nil
+	if missing > 0 {
+		out += fmt.Sprintf("; %d of %d have no value", missing, n+missing)
+	}
+	return out + "."
 }
 
 func (s *section) several(of func(*pair) string) bool {
@@ -333,11 +331,17 @@ func (s *section) footnotes(figs []figure) []string {
 	if has("same_losses") {
 		out = append(out, "Same losses: bit-identical at every step, seed by seed. Same weights: every tensor, with the full vocabulary restored.")
 	}
+	if has("heaps_beta") {
+		out = append(out, "Heaps' law: used rows = K * tokens^β, fitted to the logarithms of the mean growth over the shuffles; R² is of the logarithms.")
+	}
+	if has("pema_runs") {
+		out = append(out, "n: finished runs with PEMA. Encode and train are a baseline's too; count, select and restore are what PEMA adds.")
+	}
 	if has("seeds") {
 		out = append(out, "n: seeds finished in both variants.")
 	}
 	if has("score_baseline", "score_pema") {
-		out = append(out, "Scores are mean ± standard deviation over seeds.")
+		out = append(out, "Scores are mean ± standard deviation over seeds; n = "+s.seedCounts()+".")
 	}
 	if has("score_difference") {
 		out = append(out, "Difference: PEMA - baseline, paired by seed, with its t interval.")
@@ -352,43 +356,21 @@ func (s *section) footnotes(figs []figure) []string {
 	return out
 }
 
-// ledger is a table of what the peak is made of, a row for each model, dataset and variant.
-func (s *section) ledger(name string) *Table {
-	t := &Table{Name: name, Title: "What the peak is made of", Note: s.subject()}
-	cols, keys := s.keys()
-	t.Columns = append(cols, Column{Name: "variant"})
-	for _, part := range (results.Ledger{}).Parts() {
-		t.Columns = append(t.Columns, Column{Name: part.Name, Unit: "MiB", Kind: Bytes})
-	}
-	t.Columns = append(t.Columns, Column{Name: "peak", Unit: "MiB", Kind: Bytes}, Column{Name: "in"})
+// seedCounts says how many seeds a side of a pair has, over all pairs: "3", "1 to 3".
+func (s *section) seedCounts() string {
+	lo, hi := math.MaxInt, 0
 	for _, p := range s.pairs {
-		for _, side := range []struct {
-			name string
-			runs map[int64]*results.Record
-		}{{"baseline", p.base}, {"PEMA", p.pema}} {
-			r := measured(side.runs)
-			if r == nil {
-				continue
+		for _, side := range []map[int64]*results.Record{p.base, p.pema} {
+			if n := len(done(side)); n > 0 {
+				lo, hi = min(lo, n), max(hi, n)
 			}
-			row := append(keys(p), words(side.name))
-			for _, part := range append(r.Memory.Ledger.Parts(), results.Part{Bytes: r.Memory.PeakAllocated}) {
-				c := number(Bytes, float64(part.Bytes))
-				c.Runs = []string{r.ID}
-				row = append(row, c)
-			}
-			t.Rows = append(t.Rows, append(row, words(r.Memory.Phase)))
 		}
 	}
-	t.Footnotes = []string{"First seed of each. The parts sum to the peak to the byte (the CSV file has bytes); here they are rounded to 0.1 MiB. In: the phase of the step in which the peak was."}
-	return t
-}
-
-// measured is the first finished run of a side that measured memory.
-func measured(side map[int64]*results.Record) *results.Record {
-	for _, r := range done(side) {
-		if r.Memory != nil {
-			return r
-		}
+	switch {
+	case hi == 0:
+		return "0"
+	case lo == hi:
+		return fmt.Sprint(hi)
 	}
-	return nil
+	return fmt.Sprintf("%d to %d", lo, hi)
 }

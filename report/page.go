@@ -26,6 +26,7 @@ var pageTemplate = template.Must(template.ParseFS(pageFiles, "page/page.html"))
 func (t *Table) HTML(w io.Writer) error {
 	var b bytes.Buffer
 	t.html(&b, func(id string) string { return id })
+	t.htmlNotes(&b)
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -36,8 +37,8 @@ var markClass = map[Mark]string{Best: "best", Good: "good", Bad: "bad", Missing:
 // html.EscapeString; ref says how a run is named.
 func (t *Table) html(b *bytes.Buffer, ref func(id string) string) {
 	esc := func(s string) string { return html.EscapeString(clean(s)) }
-	list, num := t.notes()
-	fmt.Fprintf(b, "<table id=\"t-%s\"><caption>%s", esc(t.Name), esc(t.Title))
+	_, num := t.notes()
+	fmt.Fprintf(b, "<table id=\"t-%s\"><caption><span>%s</span>", esc(t.Name), esc(t.Title))
 	if t.Note != "" {
 		fmt.Fprintf(b, "<span class=\"note\">%s</span>", esc(t.Note))
 	}
@@ -92,8 +93,17 @@ func (t *Table) html(b *bytes.Buffer, ref func(id string) string) {
 		b.WriteString("</tr>\n")
 	}
 	b.WriteString("</tbody></table>\n")
-	if len(list)+len(t.Footnotes) > 0 {
+}
+
+// htmlNotes writes what stands under the table; a page keeps it out of the table's sideways scrolling.
+func (t *Table) htmlNotes(b *bytes.Buffer) {
+	esc := func(s string) string { return html.EscapeString(clean(s)) }
+	list, _ := t.notes()
+	if len(list)+len(t.Footnotes) > 0 || t.Summary != "" {
 		b.WriteString("<div class=\"footnotes\">")
+		if t.Summary != "" {
+			fmt.Fprintf(b, "<p class=\"gist\">%s</p>", esc(t.Summary))
+		}
 		for i, n := range list {
 			fmt.Fprintf(b, "<p><sup>%d</sup> %s</p>", i+1, esc(n))
 		}
@@ -113,7 +123,7 @@ type pageSection struct {
 
 type pageTable struct {
 	Name, Title string
-	Body        template.HTML
+	Body, Notes template.HTML
 }
 
 type pagePlot struct {
@@ -135,9 +145,10 @@ func (r *Report) HTML(w io.Writer) error {
 		}
 		ps := pageSection{Name: s.Name, Title: title, Summary: s.Summary}
 		for _, t := range s.Tables {
-			var b bytes.Buffer
+			var b, notes bytes.Buffer
 			t.html(&b, func(id string) string { return index[id] })
-			ps.Tables = append(ps.Tables, pageTable{t.Name, t.Title, template.HTML(b.String())})
+			t.htmlNotes(&notes)
+			ps.Tables = append(ps.Tables, pageTable{t.Name, t.Title, template.HTML(b.String()), template.HTML(notes.String())})
 		}
 		for _, p := range s.Plots {
 			svg, err := inline(p)
@@ -178,7 +189,7 @@ func inline(p *Plot) (template.HTML, error) {
 	if i < 0 {
 		return "", fmt.Errorf("plot %s: no svg element", p.Name)
 	}
-	s = strings.NewReplacer("#000000", "currentColor", "<svg ", "<svg aria-hidden=\"true\" ").Replace(s[i:])
+	s = strings.NewReplacer("#000000", "currentColor", "#FEFDFC", "var(--paper)", "<svg ", "<svg aria-hidden=\"true\" ").Replace(s[i:])
 	return template.HTML(s), nil
 }
 

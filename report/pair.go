@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -64,6 +65,7 @@ func gather(records []*results.Record) []*section {
 	for _, s := range out {
 		s.complete(byCell)
 	}
+	slices.SortStableFunc(out, compareSections)
 	return out
 }
 
@@ -84,16 +86,7 @@ func (s *section) complete(byCell map[[4]string]*pair) {
 			}
 		}
 	}
-	sort.Slice(s.pairs, func(i, j int) bool {
-		a, b := s.pairs[i], s.pairs[j]
-		if a.model != b.model {
-			return a.model < b.model
-		}
-		if a.dataset != b.dataset {
-			return a.dataset < b.dataset
-		}
-		return a.recipe < b.recipe
-	})
+	s.arrange()
 }
 
 // recipeOf splits a variant into its recipe and whether PEMA is on: baseline and pema; lora and lora-pema or lora+pema.

@@ -74,10 +74,9 @@ func references() ([]Reference, error) {
 type Verdict string
 
 const (
-	Reproduced  Verdict = "reproduced"
-	Differs     Verdict = "differs"
-	NotRun      Verdict = "not run" // no run under the reference's conditions
-	NoReference Verdict = "no reference"
+	Reproduced Verdict = "reproduced"
+	Differs    Verdict = "differs"
+	NotRun     Verdict = "not run" // no run under the reference's conditions
 )
 
 // Check holds one of our values against one from elsewhere, both in Unit.
@@ -126,13 +125,11 @@ func (s *section) checks(refs []Reference) []Check {
 
 // shows says whether a section is about a quantity, so that a page does not repeat every reference in every section.
 func (s *section) shows(quantity string) bool {
-	switch quantity {
-	case "score_baseline", "score_pema":
-		return s.any(func(r *results.Record) bool { return len(r.Metrics) > 0 && r.Training.Weights == "pretrained" })
-	case "parameters":
-		return s.any(func(r *results.Record) bool { return r.Parameters.FullTotal > 0 })
+	about := map[string][]string{"score_baseline": {"accuracy"}, "score_pema": {"accuracy"}, "parameters": {"models", "parameters"}}[quantity]
+	if about == nil {
+		about = []string{"vocabulary", "parameters"}
 	}
-	return s.any(func(r *results.Record) bool { return r.Vocabulary.Rows > 0 && r.Vocabulary.Used > 0 })
+	return slices.Contains(about, s.spec.Measure)
 }
 
 // models finds one pair of each of the section's models whose name ends so.
@@ -254,17 +251,33 @@ func sortedKeys(m map[string]float64) []string {
 	for k := range m {
 		out = append(out, k)
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, compareDatasets)
 	return out
 }
 
 // checkTable shows the checks; nil when there are none.
-func checkTable(name string, checks []Check) *Table {
+func (s *section) checkTable(name string, checks []Check) *Table {
 	if len(checks) == 0 {
 		return nil
 	}
+	known := map[[2]string]bool{}
+	for _, c := range checks {
+		known[[2]string{c.Model, c.Dataset}] = true
+	}
+	unknown := 0
+	for _, p := range s.pairs {
+		if len(p.base)+len(p.pema) > 0 && !known[[2]string{p.model, p.dataset}] && !known[[2]string{p.model, "any"}] {
+			unknown++
+		}
+	}
 	t := &Table{Name: name + "-reference", Title: "Held against reference values", Columns: []Column{{Name: "model"}, {Name: "dataset"}, {Name: "quantity"},
 		{Name: "reference", Kind: Number}, {Name: "ours", Kind: Number}, {Name: "difference", Kind: Number}, {Name: "tolerance", Kind: Number}, {Name: "unit"}, {Name: "verdict"}}}
+	short := shortNames(s.pairs)
+	t.Summary = verdicts(checks)
+	t.Summary = strings.ToUpper(t.Summary[:1]) + t.Summary[1:]
+	if unknown > 0 {
+		t.Summary += fmt.Sprintf(" For %s of model and dataset no reference is known.", plural(unknown, "other pair"))
+	}
 	for _, c := range checks {
 		num := func(v float64) Cell {
 			if math.IsNaN(v) {
@@ -273,7 +286,7 @@ func checkTable(name string, checks []Check) *Table {
 				return x
 			}
 			x := number(Number, v)
-			x.Text = group(fmt.Sprintf("%.2f", v))
+			x.Text = group(fixed(v, 2))
 			if c.Unit == "parameters" {
 				x.Text = group(fmt.Sprintf("%.0f", v))
 			}
@@ -283,11 +296,14 @@ func checkTable(name string, checks []Check) *Table {
 		verdict.Runs = c.Runs
 		verdict.Notes = []string{"source: " + c.Source + ". Certainty: " + c.Certainty + ". Tolerance: " + c.Why}
 		verdict.Mark = map[Verdict]Mark{Reproduced: Good, Differs: Bad, NotRun: Missing}[c.Verdict]
-		ours := num(c.Ours)
+		ours, off := num(c.Ours), num(c.Ours-c.Reference)
+		if c.Tolerance > 0 && c.Tolerance < 0.1 && !math.IsNaN(off.Value) {
+			off.Text = fixed(off.Value, 3)
+		}
 		ours.Runs = c.Runs
 		tolerance := num(c.Tolerance)
 		tolerance.Text = fmt.Sprintf("%g", c.Tolerance)
-		t.Rows = append(t.Rows, []Cell{words(c.Model), words(c.Dataset), words(c.What), num(c.Reference), ours, num(c.Ours - c.Reference), tolerance, words(c.Unit), verdict})
+		t.Rows = append(t.Rows, []Cell{words(short[c.Model]), words(c.Dataset), words(c.What), num(c.Reference), ours, off, tolerance, words(c.Unit), verdict})
 	}
 	return t
 }
@@ -308,24 +324,20 @@ func (s *section) summary(checks []Check) string {
 	if n := state[results.Absent]; n > 0 {
 		out += fmt.Sprintf(", %d not run (not at the hub)", n)
 	}
-	var same, known int
-	for _, p := range s.pairs {
-		if c := sameLosses(p); c.Mark != Missing {
-			known++
-			if c.Mark == Good {
-				same++
-			}
-		}
-	}
-	if known > 0 {
-		out += fmt.Sprintf("; losses bit-identical with and without PEMA in %d of %d comparisons", same, known)
+	if same := s.sameSummary(); strings.HasPrefix(same, "Losses") {
+		out += "; l" + strings.TrimSuffix(same[1:], ".")
 	}
 	if len(checks) == 0 {
 		return out + "; no reference value is known for these cells."
 	}
-	verdict := map[Verdict]int{}
+	return out + "; " + verdicts(checks)
+}
+
+// verdicts counts them in one line.
+func verdicts(checks []Check) string {
+	n := map[Verdict]int{}
 	for _, c := range checks {
-		verdict[c.Verdict]++
+		n[c.Verdict]++
 	}
-	return out + fmt.Sprintf("; of %d reference values %d reproduced, %d differ, %d not run.", len(checks), verdict[Reproduced], verdict[Differs], verdict[NotRun])
+	return fmt.Sprintf("of %d reference values %d reproduced, %d differ, %d not run.", len(checks), n[Reproduced], n[Differs], n[NotRun])
 }

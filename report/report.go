@@ -8,7 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"pema/results"
 )
@@ -44,7 +47,7 @@ func Build(records []*results.Record) (*Report, error) {
 			return nil, fmt.Errorf("report of spec %q: %w", s.spec.Name, err)
 		}
 		sec := &Section{Spec: s.spec, Name: name, Tables: tables, Plots: s.plots(name), Checks: s.checks(refs)}
-		if t := checkTable(name, sec.Checks); t != nil {
+		if t := s.checkTable(name, sec.Checks); t != nil {
 			sec.Tables = append(sec.Tables, t)
 		}
 		sec.Summary = s.summary(sec.Checks)
@@ -117,22 +120,27 @@ func Write(dir string, r *Report) error {
 		}
 		return nil
 	}
+	var all errgroup.Group
+	all.SetLimit(runtime.GOMAXPROCS(0))
 	for _, s := range r.Sections {
 		for _, t := range s.Tables {
 			for end, form := range map[string]string{"md": "markdown", "csv": "csv", "tex": "latex"} {
-				if err := put("tables/"+t.Name+"."+end, func(w io.Writer) error { return t.Render(w, form) }); err != nil {
-					return err
-				}
+				all.Go(func() error {
+					return put("tables/"+t.Name+"."+end, func(w io.Writer) error { return t.Render(w, form) })
+				})
 			}
 		}
 		for _, p := range s.Plots {
-			if err := put("plots/"+p.Name+".svg", p.SVG); err != nil {
-				return err
-			}
-			if err := put("plots/"+p.Name+".png", p.PNG); err != nil {
-				return err
-			}
+			all.Go(func() error { // one after the other: drawing changes the plot
+				if err := put("plots/"+p.Name+".svg", p.SVG); err != nil {
+					return err
+				}
+				return put("plots/"+p.Name+".png", p.PNG)
+			})
 		}
+	}
+	if err := all.Wait(); err != nil {
+		return err
 	}
 	return put("report.html", r.HTML)
 }

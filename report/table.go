@@ -61,13 +61,45 @@ type Table struct {
 	Name      string // file name without ending
 	Title     string
 	Note      string // one line under the title: what a row is, what was asked
+	Summary   string // one line that says what the table shows
 	Columns   []Column
 	Rows      [][]Cell
 	Footnotes []string // notes to the whole table
 }
 
 // Forms are the dresses that Render knows.
-var Forms = []string{"terminal", "markdown", "csv", "latex", "html"}
+var Forms = []string{"terminal", "markdown", "csv", "latex", "html", "json"}
+
+// Render writes tables one after another in one of Forms; in JSON they are one document.
+func Render(w io.Writer, form string, tables ...*Table) error {
+	if form == "json" {
+		return JSON(w, tables...)
+	}
+	for i, t := range tables {
+		if i > 0 {
+			if _, err := io.WriteString(w, "\n"); err != nil {
+				return err
+			}
+		}
+		if err := t.Render(w, form); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Add appends a row of words and whole numbers; an empty word stands for no value.
+func (t *Table) Add(values ...any) {
+	var row []Cell
+	for _, v := range values {
+		if n, ok := v.(int); ok {
+			row = append(row, number(Count, float64(n)))
+		} else {
+			row = append(row, words(fmt.Sprint(v)))
+		}
+	}
+	t.Rows = append(t.Rows, row)
+}
 
 // Render writes the table in one of Forms.
 func (t *Table) Render(w io.Writer, form string) error {
@@ -82,6 +114,8 @@ func (t *Table) Render(w io.Writer, form string) error {
 		return t.LaTeX(w)
 	case "html":
 		return t.HTML(w)
+	case "json":
+		return JSON(w, t)
 	}
 	return fmt.Errorf("render table %s: unknown form %q (one of %s)", t.Name, form, strings.Join(Forms, ", "))
 }

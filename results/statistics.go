@@ -47,6 +47,21 @@ func TOST(a, b []float64, margin float64) (float64, error) {
 	return math.Max(upperTail(mean+margin, se, df), upperTail(margin-mean, se, df)), nil
 }
 
+// Needed estimates how many pairs TOST would want to show equivalence at the level alpha if mean and deviation stay as they
+// are; 0 where none would (the mean lies outside the margin) or more than 1,000.
+func (p Paired) Needed(margin, alpha float64) int {
+	room := margin - math.Abs(p.Mean)
+	if !(room > 0) {
+		return 0
+	}
+	for n := 2; n <= 1000; n++ {
+		if tTail(room*math.Sqrt(float64(n))/p.SD, float64(n-1)) < alpha {
+			return n
+		}
+	}
+	return 0
+}
+
 // MeanSD returns mean and sample standard deviation; the deviation of a single value is NaN.
 func MeanSD(x []float64) (mean, sd float64) {
 	for _, v := range x {

@@ -62,3 +62,31 @@ func TestStatisticsOfNoSpread(t *testing.T) {
 		t.Error("margin 0: no error")
 	}
 }
+
+// The estimated number of pairs is the least at which TOST, on data of that mean and deviation, falls below alpha.
+func TestNeeded(t *testing.T) {
+	tost := func(mean, sd, margin float64, n int) float64 {
+		a, b := make([]float64, n), make([]float64, n)
+		for i := range b {
+			b[i] = float64(i)
+		}
+		m, s := MeanSD(b)
+		for i := range b {
+			b[i] = mean + sd*(b[i]-m)/s
+		}
+		p, err := TOST(a, b, margin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, c := range []struct{ mean, sd, margin float64 }{{0, 0.01, 0.01}, {0.003, 0.012, 0.01}, {-0.008, 0.02, 0.01}, {0.001, 0.0001, 0.01}} {
+		n := Paired{Mean: c.mean, SD: c.sd}.Needed(c.margin, 0.05)
+		if n < 2 || tost(c.mean, c.sd, c.margin, n) >= 0.05 || n > 2 && tost(c.mean, c.sd, c.margin, n-1) < 0.05 {
+			t.Errorf("%+v: %d pairs", c, n)
+		}
+	}
+	if n := (Paired{Mean: 0.02, SD: 0.001}).Needed(0.01, 0.05); n != 0 {
+		t.Errorf("a mean outside the margin: %d pairs", n)
+	}
+}

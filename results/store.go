@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Store keeps the records of an output folder as runs/<id>.json. Several processes may share a folder: a record appears
@@ -76,18 +79,29 @@ func (s *Store) All() (records []*Record, broken []error, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read results: %w", err)
 	}
+	var ids []string
 	for _, e := range entries {
-		id, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok || e.IsDir() || checkID(id) != nil {
-			continue
+		if id, ok := strings.CutSuffix(e.Name(), ".json"); ok && !e.IsDir() && checkID(id) == nil {
+			ids = append(ids, id)
 		}
-		r, err := s.Read(id)
+	}
+	read, errs := make([]*Record, len(ids)), make([]error, len(ids))
+	var all errgroup.Group
+	all.SetLimit(runtime.GOMAXPROCS(0))
+	for i, id := range ids {
+		all.Go(func() error {
+			read[i], errs[i] = s.Read(id)
+			return nil
+		})
+	}
+	_ = all.Wait() // each record's error is its own
+	for i, err := range errs {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // taken away since the folder was listed
 		case err != nil:
 			broken = append(broken, err)
 		default:
-			records = append(records, r)
+			records = append(records, read[i])
 		}
 	}
 	sort.SliceStable(records, func(i, j int) bool { return Less(records[i], records[j]) })

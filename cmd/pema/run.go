@@ -18,7 +18,6 @@ import (
 
 	"pema/experiments"
 	"pema/models/torch"
-	"pema/report"
 	"pema/results"
 )
 
@@ -173,45 +172,6 @@ func prepare(c *cobra.Command, specs []string, out, device, only string) (*work,
 
 func logTo(w io.Writer) func(string, ...any) {
 	return func(format string, a ...any) { fmt.Fprintf(w, "pema: "+format+"\n", a...) }
-}
-
-func reportCommand() *cobra.Command {
-	var out string
-	c := &cobra.Command{Use: "report", Short: "tables, plots and report.html from the records", Args: cobra.NoArgs}
-	c.Flags().StringVar(&out, "out", defaultOut, "output folder")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		store, err := results.Open(out)
-		if err != nil {
-			return err
-		}
-		return writeReport(c.OutOrStdout(), logTo(c.ErrOrStderr()), store)
-	}
-	return c
-}
-
-func writeReport(w io.Writer, log func(string, ...any), store *results.Store) error {
-	records, broken, err := store.All()
-	if err != nil {
-		return err
-	}
-	for _, b := range broken {
-		log("warning: a record cannot be read: %v", b)
-	}
-	if len(records) == 0 {
-		return fmt.Errorf("no records in %s; hint: pema run sample", store.Dir())
-	}
-	r, err := report.Build(records)
-	if err != nil {
-		return err
-	}
-	if err := report.Write(store.Dir(), r); err != nil {
-		return err
-	}
-	if err := r.Terminal(w); err != nil {
-		return err
-	}
-	log("tables, plots and report.html are in %s", store.Dir())
-	return nil
 }
 
 func pickDevice(name string) (torch.Device, error) {
