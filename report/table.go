@@ -155,6 +155,9 @@ func format(k Kind, v float64) string {
 	case Percent:
 		return fixed(100*v, 1)
 	}
+	if math.Abs(v) >= 1000 {
+		return group(fixed(v, 0))
+	}
 	return fmt.Sprintf("%.4g", v)
 }
 
