@@ -25,9 +25,11 @@ test: setup sample
 test-pure:
 	CGO_ENABLED=0 GOWORK=off go vet ./datasets/... ./results/... ./report/... ./models/tokenizer/... ./models/checkpoint/... ./models/pema/...
 
-# Python's huggingface_hub and datasets on our mirror and our cache, and the reverse (own venv in the cache).
+# Python's huggingface_hub and datasets on our mirror and our cache, and the reverse; our fine-tuned models in transformers (own
+# venvs in the cache).
 test-interop: setup
 	bash datasets/hub/interop/run.sh
+	bash models/encoder/interop/run.sh
 
 # The page in a real browser, and the LaTeX tables compiled (Debian packages).
 test-browser:
