@@ -116,7 +116,7 @@ func (p *planner) model(ctx context.Context, r *Run) (inputs []results.Input, er
 		return []results.Input{{Role: "model", Name: r.Model, SHA256: r.Commit}}, nil
 	}
 	r.ModelDir = p.spec.resolve(dir, p.cache)
-	files, err := modelFiles(r.ModelDir)
+	files, err := modelFiles(r.ModelDir, p.spec.Weights == "pretrained")
 	if err != nil {
 		return nil, err
 	}
@@ -233,9 +233,12 @@ func (t Training) recipe(weights string) (results.Training, error) {
 }
 
 // modelFiles lists the files of a model folder that decide a result, with their roles.
-func modelFiles(dir string) ([][2]string, error) {
+func modelFiles(dir string, weights bool) ([][2]string, error) {
 	var out [][2]string
 	for _, f := range [][2]string{{"config", "config.json"}, {"weights", "model.safetensors"}, {"tokenizer", "tokenizer.json"}, {"tokenizer", "tokenizer_config.json"}, {"tokenizer", "special_tokens_map.json"}} {
+		if f[0] == "weights" && !weights {
+			continue
+		}
 		p := filepath.Join(dir, f[1])
 		if _, err := os.Stat(p); err == nil {
 			out = append(out, [2]string{f[0], p})

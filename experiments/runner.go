@@ -111,7 +111,11 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 	if dir == "" {
 		id, _, _ := strings.Cut(r.Model, "@")
 		var err error
-		if dir, _, err = x.Source.Model(ctx, id+"@"+r.Commit, Train); err != nil {
+		need := Train
+		if r.Spec.Weights == "random" {
+			need = Tokenize
+		}
+		if dir, _, err = x.Source.Model(ctx, id+"@"+r.Commit, need); err != nil {
 			return err
 		}
 	}
@@ -119,11 +123,11 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 	if err != nil {
 		return err
 	}
-	weights, err := checkpoint.Open(dir)
+	start, err := open(r.Spec.Weights, dir, cfg, rec.Seeds.Head)
 	if err != nil {
 		return err
 	}
-	defer weights.Close()
+	defer start.close()
 	tok, err := tokenizer.Load(dir)
 	if err != nil {
 		return err
@@ -167,8 +171,8 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 	v := &rec.Vocabulary
 	v.Rows, v.Used, v.UsedSHA256, v.Kept = int64(cfg.VocabSize), int64(len(usage.Used())), usage.UsedSHA256(), int64(len(sel.IDs))
 
-	source := &encoder.File{Checkpoint: weights}
 	opt := encoder.Options{Labels: data.NumLabels, Device: x.Device, HeadSeed: rec.Seeds.Head, Rows: int64(cfg.VocabSize), Padding: int64(special.Pad)}
+	var selected []int32
 	if r.Variant == "pema" {
 		for _, e := range encoded {
 			if e.IDs, err = sel.Remap(make([]int32, 0, len(e.IDs)), e.IDs); err != nil {
@@ -176,10 +180,10 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 			}
 		}
 		pad, _ := sel.Map(special.Pad)
-		source.Rows, opt.Rows, opt.Padding = sel.IDs, int64(len(sel.IDs)), int64(pad)
+		selected, opt.Rows, opt.Padding = sel.IDs, int64(len(sel.IDs)), int64(pad)
 	}
 	rec.Time.Select = c.lap()
-	m, err := encoder.New(cfg, source, opt)
+	m, err := encoder.New(cfg, start.rows(selected), opt)
 	if err != nil {
 		return err
 	}
@@ -246,7 +250,7 @@ func (x *Runner) execute(ctx context.Context, r *Run, rec *results.Record) error
 		}
 	}
 	rec.Time.Evaluate = c.lap()
-	if rec.FinalWeights, err = x.keep(r, dir, cfg, m, sel, weights, data.Labels); err != nil {
+	if rec.FinalWeights, err = x.keep(r, dir, cfg, m, sel, start, data.Labels); err != nil {
 		return err
 	}
 	rec.Time.Restore = c.lap()

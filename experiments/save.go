@@ -15,14 +15,14 @@ func ModelDir(out, id string) string { return filepath.Join(out, "runs", id, "mo
 
 // keep hashes the final model with its full vocabulary restored, and saves it as the spec asks: as a Hugging Face folder, whole
 // or (PEMA) reduced with pema.json.
-func (x *Runner) keep(r *Run, from string, cfg *checkpoint.Config, m *encoder.Model, sel *pema.Selection, original *checkpoint.Checkpoint, labels []string) (hash string, err error) {
+func (x *Runner) keep(r *Run, from string, cfg *checkpoint.Config, m *encoder.Model, sel *pema.Selection, begin *start, labels []string) (hash string, err error) {
 	tensors, err := m.Tensors()
 	if err != nil {
 		return "", err
 	}
 	name, full := m.Embedding().Name, tensors
 	if r.Variant == "pema" {
-		matrix, err := pema.Original(original, name)
+		matrix, err := begin.matrix(name)
 		if err != nil {
 			return "", err
 		}
@@ -40,7 +40,7 @@ func (x *Runner) keep(r *Run, from string, cfg *checkpoint.Config, m *encoder.Mo
 	changes := checkpoint.Changes{DType: "float32", Labels: labels, Architectures: []string{cfg.Architecture()}}
 	if r.Spec.Save == "reduced" && r.Variant == "pema" {
 		full, changes.VocabSize = tensors, len(sel.IDs)
-		sum, err := original.SHA256()
+		sum, err := begin.sha256()
 		if err != nil {
 			return "", err
 		}

@@ -155,8 +155,8 @@ func (s *Spec) check() error {
 	if s.Weights == "" {
 		s.Weights = "pretrained"
 	}
-	if s.Weights != "pretrained" {
-		return fmt.Errorf("weights %q is not known yet: use pretrained", s.Weights)
+	if s.Weights != "pretrained" && s.Weights != "random" {
+		return fmt.Errorf("weights %q is not known: use pretrained or random", s.Weights)
 	}
 	if s.Save == "" {
 		s.Save = "none"
