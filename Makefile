@@ -28,9 +28,11 @@ test-pure:
 	CGO_ENABLED=0 GOWORK=off go vet ./datasets/... ./results/... ./report/... ./models/tokenizer/... ./models/checkpoint/... ./models/pema/... ./scripts/...
 
 # What others read and write, with their own tools (each in a venv in the cache): the hub's cache and mirror with huggingface_hub and
-# datasets; exports with pyarrow, pandas, DuckDB and TensorBoard; manifests with Kubernetes' schemas.
+# datasets; fine-tuned models with
+# transformers; exports with pyarrow, pandas, DuckDB and TensorBoard; manifests with Kubernetes' schemas.
 test-interop: setup
 	bash datasets/hub/interop/run.sh
+	bash models/encoder/interop/run.sh
 	bash results/interop/run.sh
 	bash experiments/cluster/kubernetes/run.sh
 

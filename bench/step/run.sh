@@ -1,30 +1,31 @@
 #!/usr/bin/env bash
-# Times the training step of both sample models, here and in PyTorch + transformers on the same libtorch release, in turn, and
-# prints the ratio of the medians. The Python side lives in a venv in the per-user cache (about 5 GB, made once).
-#   bench/step/run.sh [ROUNDS]
+# Times a training step of every family at base size, here and in PyTorch + transformers on the same libtorch release and threads,
+# in turn, and writes the table results/measured/step.md. HUB is a folder with config.json files laid out as on the hub
+# (ORG/NAME/config.json); weights are random, so nothing else is read. XLM-R needs 6 GB free.
+#   bench/step/run.sh HUB [ROUNDS] [STEPS]
 set -euo pipefail
-rounds=${1:-5}
+hub=${1:?usage: bench/step/run.sh HUB [ROUNDS] [STEPS]} rounds=${2:-3} steps=${3:-4}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-cache=${PEMA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pema}
-venv=$cache/bench-venv
-make -s -C "$root" setup sample
-if [ ! -e "$venv/.done" ]; then
-  rm -rf "$venv"; python3 -m venv "$venv"
-  "$venv/bin/pip" install -q --disable-pip-version-check torch==2.11.0 transformers==5.23.0 numpy
-  touch "$venv/.done"
-fi
-bin=$(mktemp); trap 'rm -f "$bin"' EXIT
-(cd "$root" && go build -o "$bin" ./bench/step)
-printf '%-20s %10s %10s %8s\n' model 'pema s' 'torch s' ratio
-for model in splade-tiny all-MiniLM-L6-v2; do
-  ours='' theirs=''
+make -s -C "$root" setup
+python=$(bash "$root/bench/step/venv.sh")
+export OMP_WAIT_POLICY=passive # threads that spin would count as work
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+(cd "$root" && go build -o "$work/step" ./bench/step)
+while read -r model rows; do
   for _ in $(seq "$rounds"); do
-    ours+="$("$bin" -batch 32 -length 128 "$cache/sample/$model") "
-    theirs+="$("$venv/bin/python" "$root/bench/step/step.py" -batch 32 -length 128 "$cache/sample/$model" 2>/dev/null) "
+    ours=$("$work/step" -batch 8 -length 128 -steps "$steps" -rows "$rows" "$hub/$model")
+    theirs=$("$python" "$root/bench/step/step.py" -batch 8 -length 128 -steps "$steps" -rows "$rows" "$hub/$model" 2>/dev/null)
+    echo "$model $rows $ours $theirs" | tee -a "$work/times" >&2
   done
-  python3 - "$model" "$ours" "$theirs" <<'P'
-import statistics as s, sys
-a, b = ([float(x) for x in v.split()] for v in sys.argv[2:])
-print(f"{sys.argv[1]:20} {s.median(a):10.4f} {s.median(b):10.4f} {s.median(x / y for x, y in zip(a, b)):8.3f}")
-P
-done
+done <<'M'
+google-bert/bert-base-uncased 0
+distilbert/distilbert-base-uncased 0
+FacebookAI/roberta-base 0
+microsoft/deberta-v3-small 0
+FacebookAI/xlm-roberta-base 27925
+FacebookAI/xlm-roberta-base 0
+M
+mkdir -p "$root/results/measured"
+"$python" "$root/bench/step/table.py" "$work/times" "$rounds" "$steps" >"$work/step.md"
+mv "$work/step.md" "$root/results/measured/step.md"
+cat "$root/results/measured/step.md"

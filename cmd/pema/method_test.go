@@ -96,3 +96,28 @@ func TestEstimate(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", code, text, log)
 	}
 }
+
+// A folder without weights is trained from random ones: PEMA's rows are the baseline's, down to the restored matrix.
+func TestRandomWeights(t *testing.T) {
+	dir := project(t, 1)
+	tiny.Model(t, filepath.Join(dir, "model"), "roberta")
+	if err := os.Remove(filepath.Join(dir, "model", "model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	spec, out := filepath.Join(dir, "spec.yaml"), filepath.Join(dir, "out")
+	text, err := os.ReadFile(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(spec, append(text, "weights: random\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, verdict, log := call(t, "", "verify", spec, "--out", out, "--device", "cpu")
+	if code != 0 || strings.Count(verdict, "the same bits") != 2 {
+		t.Fatalf("verify: exit %d\n%s%s", code, verdict, log)
+	}
+	r := records(t, out)
+	if b := r["baseline1"]; b.Parameters.Embedding != tiny.Rows*tiny.Hidden || b.Training.Weights != "random" || b.FinalWeights != r["pema1"].FinalWeights {
+		t.Errorf("record of the baseline: %+v, %+v, final weights %s and %s", b.Parameters, b.Training, b.FinalWeights, r["pema1"].FinalWeights)
+	}
+}

@@ -80,3 +80,21 @@ for seed, (name, (kind, config, labels, pad)) in enumerate(folders.items()):
     torch.manual_seed(7)
     e["dropout.losses"] = torch.tensor([model(**x).loss.item() for _ in range(2)])
     save_file({k: v.contiguous() for k, v in e.items()}, out / "expected.safetensors")
+
+# The same matrix in the forms that weights come in.
+out = here / "matrix"
+torch.manual_seed(1)
+w = torch.randn(40, 6).to(torch.bfloat16).to(torch.float16)
+name = "bert.embeddings.word_embeddings.weight"
+for form, dtype in {"bfloat16-shards": torch.bfloat16, "float16-bin": torch.float16, "float32": torch.float32}.items():
+    (out / form).mkdir(parents=True, exist_ok=True)
+    if form.endswith("bin"):
+        torch.save({name: w.to(dtype), "bert.other": w}, out / form / "pytorch_model.bin")
+    elif form.endswith("shards"):
+        shards = {"model-00001-of-00002.safetensors": {"bert.other": w}, "model-00002-of-00002.safetensors": {name: w.to(dtype)}}
+        for file, tensors in shards.items():
+            save_file(tensors, out / form / file)
+        index = {"metadata": {}, "weight_map": {t: file for file, tensors in shards.items() for t in tensors}}
+        (out / form / "model.safetensors.index.json").write_text(json.dumps(index))
+    else:
+        save_file({name: w.to(dtype)}, out / form / "model.safetensors")
