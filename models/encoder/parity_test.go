@@ -229,14 +229,23 @@ func checkSteps(v *vectors) {
 	var got []float32
 	for range 3 {
 		v.pass(m, "input_ids", func(_ *torch.Scope, _, loss []float32) {
-			norm, err := o.ClipNorm(1)
+			rows := make([]int64, m.Embedding().Tensor.Shape()[0])
+			for i := range rows {
+				rows[i] = int64(i)
+			}
+			norm, err := o.ClipNorm(1, rows)
+			if err != nil {
+				v.t.Fatal(err)
+			}
+			defer norm.Drop()
+			n, err := norm.Item()
 			if err == nil {
 				err = o.Step(1e-3)
 			}
 			if err != nil {
 				v.t.Fatal(err)
 			}
-			got = append(got, loss[0], float32(norm))
+			got = append(got, loss[0], float32(n))
 		})
 		o.ZeroGrad()
 	}
