@@ -27,9 +27,7 @@ func buildBERT(b *builder) forward {
 		y = s.Add(y.Last(), s.Embedding(types, x.Types, -1).Last())
 		y = s.Add(y.Last(), s.Narrow(position, 0, 0, length).Last())
 		y = s.Dropout(norm.on(s, y.Last()).Last(), c.HiddenDropout)
-		for i := range layers {
-			y = layers[i].on(s, y, pass{mask: x.Mask})
-		}
+		y = b.stack(s, layers, y, pass{mask: x.Mask})
 		y = s.Tanh(pooler.on(s, first(s, y).Last()).Last())
 		return head.on(s, s.Dropout(y.Last(), dropout).Last())
 	}

@@ -6,17 +6,26 @@ import (
 	"pema/models/torch"
 )
 
-type linear struct{ w, b *torch.Tensor }
+type linear struct {
+	w, b *torch.Tensor
+	low  *adapter // nil: none
+}
 
 func (b *builder) linear(name string, missing start, out, in int64) linear {
 	bias := missing
 	if missing == normal {
 		bias = zeros
 	}
-	return linear{b.param(name+".weight", missing, out, in), b.param(name+".bias", bias, out)}
+	return linear{w: b.param(name+".weight", missing, out, in), b: b.param(name+".bias", bias, out)}
 }
 
-func (l linear) on(s *torch.Scope, x *torch.Tensor) *torch.Tensor { return s.Linear(x, l.w, l.b) }
+func (l linear) on(s *torch.Scope, x *torch.Tensor) *torch.Tensor {
+	if l.low == nil {
+		return s.Linear(x, l.w, l.b)
+	}
+	y := s.Linear(x, l.w, l.b)
+	return s.Add(y.Last(), l.low.on(s, x).Last())
+}
 
 type norm struct {
 	w, b *torch.Tensor
@@ -38,11 +47,9 @@ type words struct {
 }
 
 func (b *builder) words(name string, width int64) words {
-	w := b.param(name, required, b.opt.Rows, width)
-	if w != nil {
-		b.model.Params[len(b.model.Params)-1].Embedding = true
-	}
-	return words{w, b.frozen}
+	b.embedding = true
+	defer func() { b.embedding = false }()
+	return words{b.param(name, required, b.opt.Rows, width), b.frozen}
 }
 
 func (w words) on(s *torch.Scope, ids *torch.Tensor) *torch.Tensor {
@@ -102,12 +109,28 @@ func (l *layer) on(s *torch.Scope, x *torch.Tensor, p pass) *torch.Tensor {
 	return l.outputNorm.on(s, s.Add(z.Last(), y.Last()).Last())
 }
 
+// stack runs the layers one after the other, consuming y.
+func (b *builder) stack(s *torch.Scope, layers []layer, y *torch.Tensor, p pass) *torch.Tensor {
+	recompute := b.opt.Recompute && s.Training()
+	if recompute && p.relation != nil {
+		p.relation.rows = s.Cut(p.relation.rows)
+	}
+	for i := range layers {
+		if !recompute {
+			y = layers[i].on(s, y, p)
+			continue
+		}
+		y = s.Recompute(b.opt.Device, y, func(s *torch.Scope, x *torch.Tensor) *torch.Tensor { return layers[i].on(s, x, p) })
+	}
+	return y
+}
+
 // selfAttention is BERT's, as libtorch's scaled-dot-product attention.
 func (b *builder) selfAttention(n layerNames) func(name string) attention {
 	h, heads := int64(b.cfg.HiddenSize), int64(b.cfg.Heads)
 	dropout := b.cfg.AttentionDropout
 	return func(name string) attention {
-		query, key, value := b.linear(name+n.query, required, h, h), b.linear(name+n.key, required, h, h), b.linear(name+n.value, required, h, h)
+		query, key, value := b.adapted(name+n.query, h, h), b.linear(name+n.key, required, h, h), b.adapted(name+n.value, h, h)
 		split := func(s *torch.Scope, x *torch.Tensor) *torch.Tensor {
 			if s.Err() != nil {
 				return nil

@@ -61,11 +61,11 @@ func buildDeBERTa(b *builder) forward {
 		y = s.Mul(inputNorm.on(s, y.Last()).Last(), token.Last())
 		y = s.Dropout(y.Last(), c.HiddenDropout)
 		p := pass{mask: padding, relation: r.on(s, length)}
-		for i := range layers {
-			y = layers[i].on(s, y, p)
+		y = b.stack(s, layers, y, p)
+		if !b.opt.Recompute { // else the backward pass needs them
+			p.relation.drop()
+			padding.Drop()
 		}
-		p.relation.drop()
-		padding.Drop()
 		y = s.Dropout(first(s, y).Last(), d.PoolerDropout)
 		y = poolerAct(s, dense.on(s, y.Last()).Last())
 		return head.on(s, s.Dropout(y.Last(), dropout).Last())

@@ -104,7 +104,8 @@ func (b *builder) disentangled(name string) attention {
 		b.fail("attention_head_size %s is not hidden_size / num_attention_heads", n)
 	}
 	project := func(part string) linear { return b.linear(name+"attention.self."+part, required, h, h) }
-	query, key, value := project("query_proj"), project("key_proj"), project("value_proj")
+	adapted := func(part string) linear { return b.adapted(name+"attention.self."+part, h, h) }
+	query, key, value := adapted("query_proj"), project("key_proj"), adapted("value_proj")
 	positionKey, positionQuery := key, query
 	parts := 1
 	if d.ContentToPosition {

@@ -26,6 +26,7 @@ type Param struct {
 	Name      string
 	Tensor    *torch.Tensor // leaf on the model's device
 	Embedding bool          // the input word embedding matrix
+	Frozen    bool          // it gets no gradient
 }
 
 // Model is an encoder with a classification head.
@@ -36,7 +37,9 @@ type Model struct {
 	Padding int64    // row of the token that batches are padded with, in the embedding matrix as loaded
 	Fresh   []string // parameters that the checkpoint does not have and that were initialised
 
-	forward forward
+	device   torch.Device
+	forward  forward
+	adapters map[string]*adapter // by the name of the weight that they are added to
 }
 
 // Forward returns the logits (batch, labels) and drops the batch: what autograd needs of it stays.
@@ -57,6 +60,9 @@ func (m *Model) Embedding() *Param {
 	}
 	return nil
 }
+
+// Device is where the model is.
+func (m *Model) Device() torch.Device { return m.device }
 
 // Close frees the parameters.
 func (m *Model) Close() {
@@ -82,6 +88,10 @@ type Options struct {
 	HeadSeed int64 // of every parameter that the checkpoint does not have
 	Rows     int64 // rows of the embedding matrix as loaded (with PEMA fewer than the config's)
 	Padding  int64 // row of the padding token among them
+
+	Frozen    bool  // the embedding matrix is not trained
+	LoRA      *LoRA // nil: every other weight is trained
+	Recompute bool  // gradient checkpointing: each layer's activations are computed again in the backward pass
 }
 
 type family struct {
@@ -139,7 +149,7 @@ func New(cfg *checkpoint.Config, w Weights, o Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	b := &builder{cfg: cfg, weights: w, opt: o, prefix: f.prefix, model: &Model{Config: cfg, Labels: o.Labels, Padding: o.Padding}}
+	b := &builder{cfg: cfg, weights: w, opt: o, prefix: f.prefix, model: &Model{Config: cfg, Labels: o.Labels, Padding: o.Padding, device: o.Device, adapters: map[string]*adapter{}}}
 	b.frozen = int64(cfg.PadTokenID)
 	if w != nil {
 		b.frozen = row(w.Selected(), cfg.PadTokenID)
@@ -172,6 +182,8 @@ type builder struct {
 	frozen  int64 // row of the config's padding token in the embedding matrix as loaded, -1: none
 	model   *Model
 	err     error
+
+	embedding bool // the next parameter is the embedding matrix
 }
 
 func (b *builder) fail(format string, args ...any) {
@@ -233,11 +245,16 @@ func (b *builder) param(name string, missing start, shape ...int64) *torch.Tenso
 		return nil
 	}
 	defer d.Drop()
-	p, err := d.Parameter()
-	if err != nil {
-		b.err = err
+	x := Param{Name: name, Embedding: b.embedding}
+	x.Frozen = b.embedding && b.opt.Frozen || b.opt.LoRA != nil && !b.adapts(name)
+	if x.Frozen {
+		x.Tensor, b.err = d.Detach(false)
+	} else {
+		x.Tensor, b.err = d.Parameter()
+	}
+	if b.err != nil {
 		return nil
 	}
-	b.model.Params = append(b.model.Params, Param{Name: name, Tensor: p})
-	return p
+	b.model.Params = append(b.model.Params, x)
+	return x.Tensor
 }

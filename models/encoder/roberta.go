@@ -33,9 +33,7 @@ func buildRoBERTa(b *builder) forward {
 		y = s.Add(y.Last(), s.Narrow(types, 0, 0, 1).Last())
 		y = s.Add(y.Last(), s.Embedding(position, s.Positions(x.IDs, word.frozen, start).Last(), start).Last())
 		y = s.Dropout(norm.on(s, y.Last()).Last(), c.HiddenDropout)
-		for i := range layers {
-			y = layers[i].on(s, y, pass{mask: x.Mask})
-		}
+		y = b.stack(s, layers, y, pass{mask: x.Mask})
 		y = s.Dropout(first(s, y).Last(), dropout)
 		y = s.Tanh(dense.on(s, y.Last()).Last())
 		return head.on(s, s.Dropout(y.Last(), dropout).Last())

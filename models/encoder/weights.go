@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"pema/models/checkpoint"
@@ -59,20 +60,48 @@ func (f *File) Tensor(name string, _ []int64) (*torch.Tensor, error) {
 	return t.As(torch.Float32)
 }
 
-// Tensors are the parameters of a model on the CPU under their Hugging Face names, as sources to write or hash; they share the
-// model's memory.
+// Tensors are the parameters of a model under their Hugging Face names, LoRA's additions summed in, as sources to write or hash;
+// they share the model's memory, and are brought to the host one at a time.
 func (m *Model) Tensors() ([]checkpoint.Source, error) {
 	out := make([]checkpoint.Source, 0, len(m.Params))
 	for _, p := range m.Params {
-		b, err := p.Tensor.Bytes()
-		if err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", p.Name, err)
+		low := m.adapters[p.Name]
+		if isAddition(p.Name) {
+			continue
 		}
-		t, err := checkpoint.NewTensor(p.Name, checkpoint.F32, p.Tensor.Shape(), b)
-		if err != nil {
-			return nil, err
+		info := checkpoint.Info{Name: p.Name, DType: checkpoint.F32, Shape: p.Tensor.Shape()}
+		if low != nil {
+			out = append(out, merged{info, p.Tensor, low})
+			continue
 		}
-		out = append(out, t)
+		out = append(out, onHost{info, p.Tensor})
 	}
 	return out, nil
+}
+
+// Source streams a float32 tensor of any device under a name; the tensor stays the caller's.
+func Source(name string, t *torch.Tensor) checkpoint.Source {
+	return onHost{checkpoint.Info{Name: name, DType: checkpoint.F32, Shape: t.Shape()}, t}
+}
+
+// onHost is a float32 tensor that comes to the host when it is streamed.
+type onHost struct {
+	info checkpoint.Info
+	t    *torch.Tensor
+}
+
+func (h onHost) Info() checkpoint.Info { return h.info }
+
+func (h onHost) WriteTo(w io.Writer) (int64, error) {
+	x, err := h.t.To(torch.CPU)
+	if err != nil {
+		return 0, err
+	}
+	defer x.Drop()
+	b, err := x.Bytes()
+	if err != nil {
+		return 0, fmt.Errorf("tensor %s: %w", h.info.Name, err)
+	}
+	n, err := w.Write(b)
+	return int64(n), err
 }

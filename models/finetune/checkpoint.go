@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"math"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"pema/models/checkpoint"
+	"pema/models/encoder"
 	"pema/models/torch"
 )
 
@@ -104,6 +104,7 @@ func (t *trainer) identity() (string, error) {
 		Name      string
 		Shape     []int64
 		Embedding bool
+		Frozen    bool
 	}
 	all := struct {
 		Identity, Data, Device string
@@ -116,7 +117,7 @@ func (t *trainer) identity() (string, error) {
 		all.Device = "cuda"
 	}
 	for _, p := range t.m.Params {
-		all.Params = append(all.Params, param{p.Name, p.Tensor.Shape(), p.Embedding})
+		all.Params = append(all.Params, param{p.Name, p.Tensor.Shape(), p.Embedding, p.Frozen})
 	}
 	b, err := json.Marshal(all)
 	sum := sha256.Sum256(b)
@@ -219,6 +220,9 @@ func (t *trainer) generators() map[string]torch.Device {
 // first step would.
 func (t *trainer) visit(create bool, f func(name string, x *torch.Tensor) error) error {
 	for i, p := range t.m.Params {
+		if p.Frozen { // as it was
+			continue
+		}
 		if err := f("weight."+p.Name, p.Tensor); err != nil {
 			return err
 		}
@@ -273,32 +277,10 @@ func (t *trainer) tensors() (out []checkpoint.Source, drop func(), err error) {
 			return err
 		}
 		held = append(held, y)
-		out = append(out, resident{checkpoint.Info{Name: name, DType: checkpoint.F32, Shape: y.Shape()}, y})
+		out = append(out, encoder.Source(name, y))
 		return nil
 	})
 	return out, drop, err
-}
-
-// resident is a float32 tensor on a device, brought to the host when it is streamed.
-type resident struct {
-	info checkpoint.Info
-	t    *torch.Tensor
-}
-
-func (r resident) Info() checkpoint.Info { return r.info }
-
-func (r resident) WriteTo(w io.Writer) (int64, error) {
-	x, err := r.t.To(torch.CPU)
-	if err != nil {
-		return 0, err
-	}
-	defer x.Drop()
-	b, err := x.Bytes()
-	if err != nil {
-		return 0, err
-	}
-	n, err := w.Write(b)
-	return int64(n), err
 }
 
 // resume goes on from the newest checkpoint that is whole, if there is one.

@@ -37,12 +37,16 @@ func (s *Scope) Cut(x *Tensor) *Tensor {
 	if x.scope == s {
 		x.Drop()
 	}
-	return s.leaf(source, entry{source: source})
+	wants, err := source.t.RequiresGrad()
+	if err != nil {
+		s.Fail(fmt.Errorf("cut: %w", err))
+	}
+	return s.leaf(source, wants, entry{source: source})
 }
 
-// leaf puts an entry on the tape whose leaf has the value of t.
-func (s *Scope) leaf(t *Tensor, e entry) *Tensor {
-	leaf, err := t.Detach(true)
+// leaf puts an entry on the tape whose leaf has the value of t, and collects a gradient if it wants one.
+func (s *Scope) leaf(t *Tensor, wants bool, e entry) *Tensor {
+	leaf, err := t.Detach(wants)
 	if err != nil {
 		s.Fail(err)
 		e.drop()
@@ -90,7 +94,7 @@ func (s *Scope) Recompute(d Device, x *Tensor, f func(s *Scope, x *Tensor) *Tens
 		return nil
 	}
 	defer y.Drop()
-	return s.leaf(y, e)
+	return s.leaf(y, true, e)
 }
 
 // again runs the part; the caller owns the result.
