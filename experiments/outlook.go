@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"pema/datasets"
 	"pema/datasets/hub"
@@ -176,7 +177,7 @@ func (l *looker) forecast(ctx context.Context, src *Source, r *Run, x *RunOutloo
 		return
 	}
 	x.Rows = int64(cfg.VocabSize)
-	if k := l.kept[[2]string{r.Model, r.Dataset}]; k > 0 && r.Variant == "pema" {
+	if k := l.kept[[2]string{r.Model, r.Dataset}]; k > 0 && r.reduced() {
 		x.Rows = k
 	}
 	recipe, err := r.recipe(results.Seeds{})
@@ -184,10 +185,10 @@ func (l *looker) forecast(ctx context.Context, src *Source, r *Run, x *RunOutloo
 		return
 	}
 	const labels = 3 // one more or less is a few kilobytes
-	key := fmt.Sprint(r.Model, x.Rows, recipe.BatchSize, recipe.MaxLength, recipe.Optimizer)
+	key := fmt.Sprint(r.Model, x.Rows, recipe.BatchSize, recipe.MaxLength, recipe.Optimizer, strings.TrimSuffix(r.Variant, "+pema"))
 	peak, ok := l.peaks[key]
 	if !ok {
-		if peak, _, err = encoder.Forecast(cfg, encoder.Shapes{Labels: labels, Rows: x.Rows, Batch: recipe.BatchSize, Length: recipe.MaxLength, Optimizer: recipe.Optimizer, Steps: 2}); err != nil {
+		if peak, _, err = encoder.Forecast(cfg, r.shapes(recipe, labels, x.Rows, 2)); err != nil {
 			peak = 0
 		}
 		l.peaks[key] = peak

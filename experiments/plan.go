@@ -104,6 +104,9 @@ func Plan(ctx context.Context, s *Spec, cache string, src *Source) ([]*Run, erro
 				for _, variant := range s.Variants {
 					run := r
 					run.Seed, run.Variant = seed, variant
+					if m, _ := method(variant); strings.HasPrefix(m, "adamw-") {
+						run.Training.Optimizer = m
+					}
 					run.ID = run.identity()
 					runs = append(runs, &run)
 				}

@@ -35,7 +35,7 @@ func (t *trial) keep(context.Context) error {
 		return err
 	}
 	name, full := t.model.Embedding().Name, tensors
-	if t.run.Variant == "pema" {
+	if t.run.reduced() {
 		matrix, err := t.original(name)
 		if err != nil {
 			return err
@@ -52,7 +52,7 @@ func (t *trial) keep(context.Context) error {
 		return err
 	}
 	changes := checkpoint.Changes{DType: "float32", Labels: t.data.Labels, Architectures: []string{t.config.Architecture()}}
-	if t.run.Spec.Save == "reduced" && t.run.Variant == "pema" {
+	if t.run.Spec.Save == "reduced" && t.run.reduced() {
 		full, changes.VocabSize = tensors, len(t.sel.IDs)
 		manifest := &pema.Manifest{Model: t.run.Model, Revision: t.run.Commit, Tensor: name, Selection: *t.sel}
 		if t.file != nil {
@@ -87,7 +87,7 @@ func (t *trial) describe(dir string) error {
 		Name: filepath.Base(r.Model) + " fine-tuned on " + r.Dataset, Tags: []string{"pema"},
 		Dataset: checkpoint.CardDataset{Name: r.Dataset, Type: r.Dataset, Split: split},
 		Summary: fmt.Sprintf("Fine-tuned with %s of %s rows of the embedding matrix in memory; %s.", strconv.FormatInt(t.model.Embedding().Tensor.Shape()[0], 10),
-			strconv.FormatInt(rec.Vocabulary.Rows, 10), map[string]string{"baseline": "all of them", "pema": "the others are as in the original model"}[r.Variant]),
+			strconv.FormatInt(rec.Vocabulary.Rows, 10), map[bool]string{false: "all of them", true: "the others are as in the original model"}[r.reduced()]),
 	}
 	if r.ModelDir == "" {
 		card.BaseModel, _, _ = strings.Cut(r.Model, "@")

@@ -184,8 +184,8 @@ func (s *Spec) check() error {
 		return fmt.Errorf("save %q is not known: use none, full or reduced", s.Save)
 	}
 	for _, v := range s.Variants {
-		if v != "baseline" && v != "pema" {
-			return fmt.Errorf("variant %q is not known: use baseline or pema", v)
+		if method, _ := method(v); !slices.Contains(methods, method) {
+			return fmt.Errorf("variant %q is not known: use baseline or pema, or one of %s, each also with +pema", v, strings.Join(methods[1:], ", "))
 		}
 	}
 	for i, o := range s.Overrides {
@@ -194,6 +194,23 @@ func (s *Spec) check() error {
 		}
 	}
 	return nil
+}
+
+// methods are ways to train that are set beside plain fine-tuning (""): a frozen embedding matrix, LoRA on the attention, gradient
+// checkpointing, and the forms of the optimizer.
+var methods = []string{"", "frozen", "lora", "checkpointing", "adamw-loop", "adamw-foreach", "adamw-fused"}
+
+// method parts a variant into its method and whether PEMA is on: baseline and pema, lora and lora+pema.
+func method(variant string) (method string, reduced bool) {
+	switch variant {
+	case "baseline":
+		return "", false
+	case "pema":
+		return "", true
+	case "":
+		return "?", false
+	}
+	return strings.CutSuffix(variant, "+pema")
 }
 
 // resolve turns a spec's path into a real one.

@@ -145,7 +145,7 @@ func (t *trial) reduce(context.Context) error {
 	}
 	v := &t.rec.Vocabulary
 	v.Rows, v.Used, v.UsedSHA256, v.Kept = int64(rows), int64(len(usage.Used())), usage.UsedSHA256(), int64(len(t.sel.IDs))
-	if t.run.Variant == "pema" {
+	if t.run.reduced() {
 		for _, p := range t.parts {
 			if p.encoded.IDs, err = t.sel.Remap(make([]int32, 0, len(p.encoded.IDs)), p.encoded.IDs); err != nil {
 				return err
@@ -165,8 +165,9 @@ func (t *trial) build(context.Context) (err error) {
 		return errors.New("the tokenizer has no padding token")
 	}
 	opt := encoder.Options{Labels: t.data.NumLabels, Device: t.Device, HeadSeed: t.rec.Seeds.Head, Rows: int64(t.config.VocabSize), Padding: int64(pad)}
+	t.run.alter(&opt)
 	var rows []int32
-	if t.run.Variant == "pema" {
+	if t.run.reduced() {
 		row, _ := t.sel.Map(pad)
 		rows, opt.Rows, opt.Padding = t.sel.IDs, int64(len(t.sel.IDs)), int64(row)
 	}
@@ -231,8 +232,7 @@ func (t *trial) fit(ctx context.Context) error {
 		rec.Epochs = append(rec.Epochs, results.Epoch{Epoch: float64(e.Epoch), Step: e.Step, Metrics: e.Metrics})
 	}
 	rec.Memory = &results.Memory{PeakAllocated: out.Peak, PeakReserved: out.PeakReserved, Phase: out.Phase, Phases: out.Phases, Ledger: ledger(out.Peak, out.Ledger)}
-	peak, resident, err := encoder.Forecast(t.config, encoder.Shapes{Labels: t.data.NumLabels, Rows: t.model.Embedding().Tensor.Shape()[0],
-		Batch: t.recipe.BatchSize, Length: t.recipe.MaxLength, Optimizer: t.recipe.Optimizer, Steps: len(out.Losses)})
+	peak, resident, err := encoder.Forecast(t.config, t.run.shapes(t.recipe, t.data.NumLabels, t.model.Embedding().Tensor.Shape()[0], len(out.Losses)))
 	if err != nil {
 		rec.Notes = append(rec.Notes, err.Error())
 	} else {
@@ -286,6 +286,36 @@ func (t *trial) evaluate(ctx context.Context) (map[string]float64, error) {
 		}
 	}
 	return metrics, nil
+}
+
+// reduced says whether the run is with PEMA.
+func (r *Run) reduced() bool {
+	_, reduced := method(r.Variant)
+	return reduced
+}
+
+// lora is what the LoRA variants add: peft's defaults for sequence classification, with the rank that its examples take.
+var lora = encoder.LoRA{Rank: 8, Alpha: 16, Dropout: 0.1}
+
+// alter sets what the run's method changes in the model.
+func (r *Run) alter(o *encoder.Options) {
+	switch m, _ := method(r.Variant); m {
+	case "frozen":
+		o.Frozen = true
+	case "lora":
+		l := lora
+		o.LoRA = &l
+	case "checkpointing":
+		o.Recompute = true
+	}
+}
+
+// shapes are what the run's peak is forecast from.
+func (r *Run) shapes(recipe finetune.Recipe, labels int, rows int64, steps int) encoder.Shapes {
+	var o encoder.Options
+	r.alter(&o)
+	return encoder.Shapes{Labels: labels, Rows: rows, Batch: recipe.BatchSize, Length: recipe.MaxLength, Optimizer: recipe.Optimizer, Steps: steps,
+		Frozen: o.Frozen, LoRA: o.LoRA, Recompute: o.Recompute}
 }
 
 func (r *Run) recipe(seeds results.Seeds) (finetune.Recipe, error) {

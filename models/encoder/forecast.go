@@ -14,6 +14,9 @@ type Shapes struct {
 	Batch, Length int
 	Optimizer     torch.Form
 	Steps         int // the optimizer's state is there from the second step on
+
+	Frozen, Recompute bool // see Options
+	LoRA              *LoRA
 }
 
 // Forecast predicts the peak of fine-tuning on the CPU in fp32, and what is resident then, from shapes alone: the model's own
@@ -61,7 +64,7 @@ func ForecastEvaluation(cfg *checkpoint.Config, s Shapes) (peak int64, err error
 // shadow runs f on a model without values and its optimizer; the peak begins with the model there.
 func shadow(cfg *checkpoint.Config, s Shapes, f func(m *Model, opt *torch.AdamW) error) error {
 	err := torch.Forecast(func() error {
-		m, err := New(cfg, blank{}, Options{Labels: s.Labels, Device: torch.Meta, Rows: s.Rows})
+		m, err := New(cfg, blank{}, Options{Labels: s.Labels, Device: torch.Meta, Rows: s.Rows, Frozen: s.Frozen, LoRA: s.LoRA, Recompute: s.Recompute})
 		if err != nil {
 			return err
 		}

@@ -238,3 +238,14 @@ func TestPeakIsPyTorchs(t *testing.T) {
 		t.Errorf("%d cases were measured", len(done))
 	}
 }
+
+// BERT large, 24 layers: the aim is under 50 ms.
+func BenchmarkForecast(b *testing.B) {
+	large := bert
+	large.VocabSize, large.HiddenSize, large.Layers, large.Heads, large.Intermediate, large.MaxPositions = 30522, 1024, 24, 16, 4096, 512
+	for b.Loop() {
+		if _, _, err := encoder.Forecast(&large, encoder.Shapes{Labels: 2, Rows: 30522, Batch: 32, Length: 128, Optimizer: torch.Foreach, Steps: 3}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
