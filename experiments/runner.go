@@ -112,7 +112,7 @@ func (x *Runner) one(ctx context.Context, r *Run, place string, begin time.Time,
 	rec := &results.Record{
 		Schema: results.Schema, ID: r.ID, State: results.Done, Spec: r.Spec.label(), Model: r.Model, Dataset: r.Dataset,
 		Variant: r.Variant, Seed: r.Seed, Started: x.Now().UTC(), Training: r.Training, Inputs: r.Inputs, Environment: x.Env, Variables: variables(os.Environ()),
-		Seeds: results.Seeds{Head: r.Seed*1000 + 1, Order: r.Seed*1000 + 2, Dropout: r.Seed*1000 + 3},
+		Seeds: r.seeds(),
 	}
 	err := r.Blocked
 	switch {
@@ -174,7 +174,7 @@ func (x *Runner) log(format string, args ...any) {
 }
 
 func (s *Spec) label() results.Spec {
-	return results.Spec{Name: s.Name, Title: s.Title, Measure: s.Measure, SHA256: s.SHA256,
+	return results.Spec{Name: s.Name, Source: s.Source, Title: s.Title, Measure: s.Measure, SHA256: s.SHA256,
 		Table: results.Table{Rows: s.Table.Rows, Columns: s.Table.Columns, Cells: s.Table.Cells}}
 }
 

@@ -85,10 +85,18 @@ func verifyCommand() *cobra.Command {
 			}
 			pairs++
 			verdict := compare(base, small)
-			if verdict != "" {
-				differ++
-			} else {
+			switch {
+			case verdict == "":
 				verdict = fmt.Sprintf("the same bits in %d losses, %d gradient norms and every final tensor", len(base.Losses), len(base.GradNorms))
+			case base.State == results.Done && small.State == results.Done: // where and why: both once more, side by side
+				differ++
+				v, err := w.runner.Verify(c.Context(), runs[i], r, nil)
+				if err != nil {
+					return fmt.Errorf("%s; trained side by side: %w", verdict, err)
+				}
+				verdict += "; side by side: " + v.Explain()
+			default:
+				differ++
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s on %s, seed %d: %s\n", r.Model, r.Dataset, r.Seed, verdict)
 		}
@@ -122,11 +130,7 @@ func compare(base, small *results.Record) string {
 		}
 	}
 	if base.FinalWeights != small.FinalWeights {
-		why := ""
-		if base.Training.WeightDecay > 0 {
-			why = "; weight decay shrinks the baseline's unused rows, which PEMA leaves as they were"
-		}
-		return "final weights differ, losses do not" + why
+		return "final weights differ, losses do not"
 	}
 	return ""
 }

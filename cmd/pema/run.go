@@ -58,7 +58,7 @@ func plan(ctx context.Context, names []string, only string, src *experiments.Sou
 		}
 	}
 	if len(runs) == 0 {
-		return nil, usageError{fmt.Errorf("--only %s: none of the runs is meant", only)}
+		return nil, usageError{fmt.Errorf("--only %s fits no run of the specs; hint: pema plan lists them", only)}
 	}
 	return runs, nil
 }

@@ -117,7 +117,7 @@ func TestOnlyAndReadOnlyOutput(t *testing.T) {
 	if code, _, log := call(t, "", "run", spec, "--out", out, "--only", "colour=red"); code != exitUsage || !strings.Contains(log, "variant") {
 		t.Errorf("unknown key: exit %d\n%s", code, log)
 	}
-	if code, _, log := call(t, "", "run", spec, "--out", out, "--only", "seed=7"); code != exitUsage || !strings.Contains(log, "none") {
+	if code, _, log := call(t, "", "run", spec, "--out", out, "--only", "seed=7"); code != exitUsage || !strings.Contains(log, "fits no run") {
 		t.Errorf("nothing chosen: exit %d\n%s", code, log)
 	}
 	blocked := filepath.Join(dir, "blocked")

@@ -37,14 +37,19 @@ type Model struct {
 	Padding int64    // row of the token that batches are padded with, in the embedding matrix as loaded
 	Fresh   []string // parameters that the checkpoint does not have and that were initialised
 
-	device   torch.Device
-	forward  forward
-	adapters map[string]*adapter // by the name of the weight that they are added to
+	device    torch.Device
+	recompute bool
+	forward   forward
+	adapters  map[string]*adapter // by the name of the weight that they are added to
 }
 
-// Forward returns the logits (batch, labels) and drops the batch: what autograd needs of it stays.
+// Forward returns the logits (batch, labels) and drops the batch: what autograd needs of it stays. With Recompute the backward pass
+// needs it once more, and it stays the scope's.
 func (m *Model) Forward(s *torch.Scope, b Batch) *torch.Tensor {
 	logits := m.forward(s, b)
+	if m.recompute && s.Training() {
+		return logits
+	}
 	b.IDs.Drop()
 	b.Types.Drop()
 	b.Mask.Drop()
@@ -149,7 +154,7 @@ func New(cfg *checkpoint.Config, w Weights, o Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	b := &builder{cfg: cfg, weights: w, opt: o, prefix: f.prefix, model: &Model{Config: cfg, Labels: o.Labels, Padding: o.Padding, device: o.Device, adapters: map[string]*adapter{}}}
+	b := &builder{cfg: cfg, weights: w, opt: o, prefix: f.prefix, model: &Model{Config: cfg, Labels: o.Labels, Padding: o.Padding, recompute: o.Recompute, device: o.Device, adapters: map[string]*adapter{}}}
 	b.frozen = int64(cfg.PadTokenID)
 	if w != nil {
 		b.frozen = row(w.Selected(), cfg.PadTokenID)
