@@ -107,13 +107,14 @@ TORCH_LIBRARY_IMPL(aten, Meta, m) {
 }
 
 // Where a value was used several times, autograd adds the gradients up: on the CPU in the memory of the first one, if nothing else
-// holds it. On the meta device libtorch never does; so the sum, an addition outside of any operator's backward, is counted as if.
+// holds it. On the meta device libtorch never does; so the sum, an addition outside of any operator's backward, is counted as if. So is
+// what gather's backward scatters.
 thread_local int t_nodes = 0;
 
 std::unique_ptr<at::ObserverContext> enter(const at::RecordFunction &f) {
   if (f.scope() == at::RecordScope::BACKWARD_FUNCTION) {
     t_nodes++;
-  } else if (t_nodes == 0 && strcmp(f.name(), "aten::add") == 0) {
+  } else if ((t_nodes == 0 && strcmp(f.name(), "aten::add") == 0) || strcmp(f.name(), "aten::scatter_add") == 0) {
     const Tensor &x = f.inputs()[0].toTensor(); // the second of its holders
     if (x.use_count() == 2 && x.storage().use_count() == 1 && x.is_non_overlapping_and_dense()) meta_replaces();
   }

@@ -166,6 +166,11 @@ func TestMetaCountsAsTheCPU(t *testing.T) {
 		w := s.Take(empty(96, 96).Parameter())
 		return s.MeanSquared(s.Add(s.Add(s.Gelu(w).Last(), s.Gelu(w).Last()).Last(), s.Gelu(w).Last()).Last(), empty(96, 96))
 	}
+	gathered := func(s *Scope, empty func(shape ...int64) *Tensor) *Tensor {
+		w := s.Take(empty(96, 96).Parameter())
+		index := s.Convert(s.NotEqual(empty(96, 8), 0).Last(), Int64)
+		return s.MeanSquared(s.Gather(s.Gelu(w).Last(), index.Last()).Last(), empty(96, 8))
+	}
 	backward := func(d Device, graph func(*Scope, func(...int64) *Tensor) *Tensor) (peak, kept int64) {
 		s := NewScope(true)
 		defer s.Close()
@@ -181,7 +186,7 @@ func TestMetaCountsAsTheCPU(t *testing.T) {
 		after := must[Memory](t)(d.Memory())
 		return after.Peak - before.Allocated, after.Allocated - before.Allocated
 	}
-	for i, graph := range []func(*Scope, func(...int64) *Tensor) *Tensor{mixed, sums} {
+	for i, graph := range []func(*Scope, func(...int64) *Tensor) *Tensor{mixed, sums, gathered} {
 		peak, kept := backward(CPU, graph)
 		if err := Forecast(func() error {
 			if p, k := backward(Meta, graph); p != peak || k != kept {
