@@ -106,8 +106,8 @@ func (s *Scope) Backward(loss *Tensor) {
 	if s.err != nil {
 		return
 	}
-	if err := loss.t.Backward(); err != nil {
-		s.err = fmt.Errorf("backward: %w", brief(err))
+	if C.pm_backward_loss(loss.t.Ctensor()) != 0 {
+		s.err = fmt.Errorf("backward: %w", lastError())
 	}
 	s.unwind()
 }

@@ -27,6 +27,7 @@ void *pm_from_blob(void *data, const int64_t *dims, size_t n, int dtype);
 void *pm_empty(const int64_t *dims, size_t n, int dtype, int device);
 void *pm_data(void *tensor, int64_t *nbytes); // contiguous CPU tensor; NULL: error
 void *pm_new_param(void *tensor);             // a leaf that requires gradients, same storage
+int pm_backward_loss(void *loss);
 void *pm_attention(void *q, void *k, void *v, void *mask, double dropout);
 int pm_normal(void *tensor, double mean, double std);
 int pm_fill(void *tensor, double value);

@@ -168,3 +168,51 @@ func item(t *testing.T) func(*Tensor, error) float64 {
 		return must[float64](t)(x.Item())
 	}
 }
+
+// A backward pass takes on the meta device what it takes on the CPU, also where a weight and a value have several uses.
+func TestMetaCountsAsTheCPU(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	mixed := func(s *Scope, empty func(shape ...int64) *Tensor) *Tensor {
+		w := s.Take(empty(96, 96).Parameter())
+		x, b := empty(7, 96), empty(96)
+		y := s.Linear(x, w, b)
+		z := s.Add(s.Tanh(s.Linear(y, w, b).Last()).Last(), s.Gelu(y).Last())
+		return s.MeanSquared(s.Add(s.Add(z.Last(), s.Relu(y).Last()).Last(), y.Last()).Last(), empty(7, 96))
+	}
+	sums := func(s *Scope, empty func(shape ...int64) *Tensor) *Tensor { // the peak is where gradients are added up
+		w := s.Take(empty(96, 96).Parameter())
+		return s.MeanSquared(s.Add(s.Add(s.Gelu(w).Last(), s.Gelu(w).Last()).Last(), s.Gelu(w).Last()).Last(), empty(96, 96))
+	}
+	gathered := func(s *Scope, empty func(shape ...int64) *Tensor) *Tensor {
+		w := s.Take(empty(96, 96).Parameter())
+		index := s.Convert(s.NotEqual(empty(96, 8), 0).Last(), Int64)
+		return s.MeanSquared(s.Gather(s.Gelu(w).Last(), index.Last()).Last(), empty(96, 8))
+	}
+	backward := func(d Device, graph func(*Scope, func(...int64) *Tensor) *Tensor) (peak, kept int64) {
+		s := NewScope(true)
+		defer s.Close()
+		loss := graph(s, func(shape ...int64) *Tensor { return s.Take(d.Empty(shape, Float32)) })
+		before := must[Memory](t)(d.Memory())
+		if err := d.ResetPeak(); err != nil {
+			t.Fatal(err)
+		}
+		s.Backward(loss)
+		if s.Err() != nil {
+			t.Fatal(s.Err())
+		}
+		after := must[Memory](t)(d.Memory())
+		return after.Peak - before.Allocated, after.Allocated - before.Allocated
+	}
+	for i, graph := range []func(*Scope, func(...int64) *Tensor) *Tensor{mixed, sums, gathered} {
+		peak, kept := backward(CPU, graph)
+		if err := Forecast(func() error {
+			if p, k := backward(Meta, graph); p != peak || k != kept {
+				t.Errorf("graph %d: peak %d and %d kept on the meta device, %d and %d on the CPU", i, p, k, peak, kept)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
