@@ -70,6 +70,8 @@ func TestForecastIsTheMeasuredPeak(t *testing.T) {
 		s    encoder.Shapes
 	}
 	small := encoder.Shapes{Labels: 2, Rows: 300, Batch: 3, Length: 17, Steps: 3}
+	runtime.LockOSThread() // the number of threads is this OS thread's
+	defer runtime.UnlockOSThread()
 	threads := torch.Threads()
 	torch.SetThreads(1) // operators this small only wait for each other
 	defer torch.SetThreads(threads)
@@ -209,6 +211,8 @@ func TestPeakIsPyTorchs(t *testing.T) {
 	if err := json.Unmarshal(b, &peer); err != nil {
 		t.Fatal(err)
 	}
+	runtime.LockOSThread() // the number of threads is this OS thread's
+	defer runtime.UnlockOSThread()
 	threads := torch.Threads()
 	torch.SetThreads(2) // as PyTorch had
 	defer torch.SetThreads(threads)

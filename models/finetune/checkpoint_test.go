@@ -85,7 +85,7 @@ func same(t *testing.T, what string, a, b final) {
 	t.Helper()
 	x, y := a.Outcome, b.Outcome
 	if a.Weights != b.Weights || !reflect.DeepEqual(x.Losses, y.Losses) || !reflect.DeepEqual(x.GradNorms, y.GradNorms) || !reflect.DeepEqual(x.Epochs, y.Epochs) {
-		t.Errorf("%s: losses, norms, evaluations or final weights differ (%d steps and %d)", what, len(x.Losses), len(y.Losses))
+		t.Errorf("%s: weights %.8s and %.8s, losses\n%v and\n%v, norms\n%v and\n%v, evaluations %v and %v", what, a.Weights, b.Weights, x.Losses, y.Losses, x.GradNorms, y.GradNorms, x.Epochs, y.Epochs)
 	}
 	if x.Peak != y.Peak || x.Ledger != y.Ledger || x.Phase != y.Phase || !reflect.DeepEqual(x.Phases, y.Phases) {
 		t.Errorf("%s: peak %d %v %s, want %d %v %s", what, x.Peak, x.Phases, x.Phase, y.Peak, y.Phases, y.Phase)
@@ -149,6 +149,8 @@ func TestKilledTwentyTimes(t *testing.T) {
 	if got.Outcome.Resumed == 0 {
 		t.Error("the last part did not go on from a checkpoint")
 	}
+	runtime.LockOSThread() // the number of threads is this OS thread's
+	defer runtime.UnlockOSThread()
 	threads := torch.Threads()
 	torch.SetThreads(1)
 	defer torch.SetThreads(threads)
@@ -162,6 +164,8 @@ func TestKilledTwentyTimes(t *testing.T) {
 // A training whose context ends finishes its step, saves, and goes on from there; a checkpoint that is not whole is ignored with a
 // word, and one of another training is refused.
 func TestInterruptedAndResumed(t *testing.T) {
+	runtime.LockOSThread() // the number of threads is this OS thread's
+	defer runtime.UnlockOSThread()
 	threads := torch.Threads()
 	torch.SetThreads(1)
 	defer torch.SetThreads(threads)

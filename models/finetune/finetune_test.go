@@ -145,6 +145,8 @@ func TestPEMAIsBitIdentical(t *testing.T) {
 
 // Live tensors, allocator blocks and bytes are flat from step to step.
 func TestStepsLeakNothing(t *testing.T) {
+	runtime.LockOSThread() // the number of threads is this OS thread's
+	defer runtime.UnlockOSThread()
 	threads := torch.Threads()
 	torch.SetThreads(1) // operators this small only wait for each other where the machine is busy
 	defer torch.SetThreads(threads)

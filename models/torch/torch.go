@@ -44,7 +44,7 @@ func brief(err error) error {
 // Version is libtorch's.
 func Version() string { return C.GoString(C.pm_version()) }
 
-// SetThreads sets the number of threads inside an operator.
+// SetThreads is how many threads an operator may use when this OS thread calls it (lock it first); others keep theirs.
 func SetThreads(n int) { C.pm_set_threads(C.int(n)) }
 
 // Threads is the number of threads inside an operator.
