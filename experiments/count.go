@@ -34,7 +34,8 @@ func (x *Runner) count(ctx context.Context, r *Run, rec *results.Record) error {
 	v := &rec.Vocabulary
 	v.Rows = int64(cfg.VocabSize)
 	if r.Dataset == "" {
-		return parameters(rec, cfg, 2, v.Rows)
+		rec.Data.NumLabels = 2 // as published totals of classifiers have
+		return parameters(rec, cfg, rec.Data.NumLabels, v.Rows)
 	}
 	tok, err := x.tokenizer(dir)
 	if err != nil {

@@ -116,6 +116,13 @@ func finish(c *cobra.Command, log func(string, ...any), sum experiments.Summary,
 		if err := writeReport(c.OutOrStdout(), log, store); err != nil {
 			return err
 		}
+		records, _, err := store.All()
+		if err == nil {
+			_, err = store.Export(records, false)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if sum.Failed == 0 {
 		return nil

@@ -119,6 +119,8 @@ func (s *submit) run(c *cobra.Command, args []string) (err error) {
 			done++
 		case queued[r.ID].Waits():
 			waiting++
+		case r.Blocked != nil:
+			logTo(c.ErrOrStderr())("left out: %s: %v", r, r.Blocked)
 		default:
 			j.Fetch = j.Fetch || r.ModelDir == "" || r.Data == nil
 			t := task(c.Context(), src, r, j.Device)
