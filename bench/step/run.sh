@@ -26,6 +26,6 @@ FacebookAI/xlm-roberta-base 27925
 FacebookAI/xlm-roberta-base 0
 M
 mkdir -p "$root/results/measured"
-"$python" "$root/bench/step/table.py" "$work/times" "$rounds" "$steps" >"$work/step.md"
+"$python" "$root/bench/step/table.py" "$work/times" "$steps" >"$work/step.md"
 mv "$work/step.md" "$root/results/measured/step.md"
 cat "$root/results/measured/step.md"

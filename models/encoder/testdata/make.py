@@ -98,3 +98,9 @@ for form, dtype in {"bfloat16-shards": torch.bfloat16, "float16-bin": torch.floa
         (out / form / "model.safetensors.index.json").write_text(json.dumps(index))
     else:
         save_file({name: w.to(dtype)}, out / form / "model.safetensors")
+
+# DeBERTa's rows for distances -n..n: buckets, longest distance.
+from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+tables = [{"buckets": b, "longest": n, "rows": make_log_bucket_position(torch.arange(-n - 9, n + 10), b, n).long().tolist()}
+          for b, n in ((256, 512), (32, 512), (8, 40), (64, 256))]
+(here / "buckets.json").write_text(json.dumps(tables) + "\n")
