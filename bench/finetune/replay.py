@@ -53,6 +53,7 @@ for epoch in range(a.epochs):
         opt.step(); schedule.step(); opt.zero_grad()
         losses.append(loss.item())
 if a.first:
+    assert all(map(math.isfinite, losses)), losses  # max would pass over a NaN
     print("%.2e" % max(abs(x - y) for x, y in zip(losses, r["losses"], strict=True)))
     raise SystemExit
 m.eval()
