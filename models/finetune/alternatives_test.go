@@ -12,7 +12,6 @@ import (
 
 	"pema/datasets"
 	"pema/models/encoder"
-	"pema/models/pema"
 	"pema/models/torch"
 )
 
@@ -72,17 +71,7 @@ func TestAlternatives(t *testing.T) {
 	defer torch.SetThreads(threads)
 	const word = "bert.embeddings.word_embeddings.weight"
 	data := corpus()
-	used := slices.Clone(data.IDs)
-	slices.Sort(used)
-	sel, err := pema.Select(slices.Compact(used), []int32{0}, int64(tiny.VocabSize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	small := *data
-	if small.IDs, err = sel.Remap(nil, data.IDs); err != nil {
-		t.Fatal(err)
-	}
-	pad, _ := sel.Map(0)
+	sel, small, pad := reduce(t, data)
 	r := Recipe{BatchSize: 8, EvalBatch: 8, MaxLength: 16, Padding: "max_length", Optimizer: torch.Fused, LearningRate: 1e-2, Epochs: 2, ClipNorm: 0.5, OrderSeed: 1, DropoutSeed: 2}
 	lora := &encoder.LoRA{Rank: 4, Alpha: 8, Dropout: 0.1}
 	plain := map[string]trained{}
@@ -105,7 +94,7 @@ func TestAlternatives(t *testing.T) {
 		}
 		base := trainTiny(t, c.o, published{cfg: tiny}, data, recipe)
 		c.o.Padding = int64(pad)
-		got := trainTiny(t, c.o, published{cfg: tiny, rows: sel.IDs}, &small, recipe)
+		got := trainTiny(t, c.o, published{cfg: tiny, rows: sel.IDs}, small, recipe)
 		plain[c.name] = base
 		if !slices.Equal(base.out.Losses, got.out.Losses) || !slices.Equal(base.out.GradNorms, got.out.GradNorms) {
 			t.Errorf("%s: losses or norms differ with PEMA", c.name)

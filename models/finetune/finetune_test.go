@@ -107,24 +107,31 @@ func train(t *testing.T, w published, data *datasets.Encoded, padding int64, r R
 	return out, v
 }
 
+// reduce is what PEMA makes of data: the selection, the renumbered data, and the row of the padding token.
+func reduce(t *testing.T, data *datasets.Encoded) (*pema.Selection, *datasets.Encoded, int32) {
+	t.Helper()
+	used := slices.Clone(data.IDs)
+	slices.Sort(used)
+	sel, err := pema.Select(slices.Compact(used), []int32{0}, int64(tiny.VocabSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := *data
+	if small.IDs, err = sel.Remap(nil, data.IDs); err != nil {
+		t.Fatal(err)
+	}
+	pad, _ := sel.Map(0)
+	return sel, &small, pad
+}
+
 // With weight decay 0 a run with PEMA and one without have the same bits: every loss, every norm, every row.
 func TestPEMAIsBitIdentical(t *testing.T) {
 	for _, form := range []torch.Form{torch.Loop, torch.Foreach, torch.Fused} {
 		r := Recipe{BatchSize: 8, EvalBatch: 8, MaxLength: 16, Padding: "max_length", Optimizer: form, LearningRate: 1e-2, Epochs: 2, ClipNorm: 0.5, OrderSeed: 1, DropoutSeed: 2}
 		data := corpus()
 		base, full := train(t, published{cfg: tiny}, data, 0, r, Hooks{})
-		used := slices.Clone(data.IDs)
-		slices.Sort(used)
-		sel, err := pema.Select(slices.Compact(used), []int32{0}, int64(tiny.VocabSize))
-		if err != nil {
-			t.Fatal(err)
-		}
-		small := *data
-		if small.IDs, err = sel.Remap(nil, data.IDs); err != nil {
-			t.Fatal(err)
-		}
-		pad, _ := sel.Map(0)
-		got, rows := train(t, published{cfg: tiny, rows: sel.IDs}, &small, int64(pad), r, Hooks{})
+		sel, small, pad := reduce(t, data)
+		got, rows := train(t, published{cfg: tiny, rows: sel.IDs}, small, int64(pad), r, Hooks{})
 		if !slices.Equal(base.Losses, got.Losses) || !slices.Equal(base.GradNorms, got.GradNorms) {
 			t.Errorf("form %d: losses or gradient norms differ", form)
 		}

@@ -9,24 +9,13 @@ import (
 
 	"pema/datasets"
 	"pema/models/encoder"
-	"pema/models/pema"
 	"pema/models/torch"
 )
 
 func sides(t *testing.T) (base, small Side) {
 	t.Helper()
 	data := corpus()
-	used := slices.Clone(data.IDs)
-	slices.Sort(used)
-	sel, err := pema.Select(slices.Compact(used), []int32{0}, int64(tiny.VocabSize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	reduced := *data
-	if reduced.IDs, err = sel.Remap(nil, data.IDs); err != nil {
-		t.Fatal(err)
-	}
-	pad, _ := sel.Map(0)
+	sel, reduced, pad := reduce(t, data)
 	build := func(w published, rows, padding int64) *encoder.Model {
 		m, err := encoder.New(tiny, w, encoder.Options{Labels: 2, Device: torch.CPU, HeadSeed: 11, Rows: rows, Padding: padding})
 		if err != nil {
@@ -36,7 +25,7 @@ func sides(t *testing.T) (base, small Side) {
 		return m
 	}
 	return Side{Model: build(published{cfg: tiny}, 3000, 0), Data: data},
-		Side{Model: build(published{cfg: tiny, rows: sel.IDs}, int64(len(sel.IDs)), int64(pad)), Data: &reduced, Rows: sel.IDs}
+		Side{Model: build(published{cfg: tiny, rows: sel.IDs}, int64(len(sel.IDs)), int64(pad)), Data: reduced, Rows: sel.IDs}
 }
 
 func TestVerify(t *testing.T) {
