@@ -30,14 +30,15 @@ type example struct {
 
 // report is what replay.py reads, and what it is held against.
 type report struct {
-	Labels     int                  `json:"labels"`
-	Metrics    map[string]float64   `json:"metrics"`
-	Losses     []float64            `json:"losses"`
-	GradNorms  []float64            `json:"grad_norms"`
-	Orders     [][]int              `json:"orders"`
-	Train      []example            `json:"train"`
-	Validation []example            `json:"validation"`
-	Fresh      map[string][]float32 `json:"fresh"` // parameters that the checkpoint does not have
+	Labels      int                  `json:"labels"`
+	Metrics     map[string]float64   `json:"metrics"`
+	Predictions []float64            `json:"predictions"`
+	Losses      []float64            `json:"losses"`
+	GradNorms   []float64            `json:"grad_norms"`
+	Orders      [][]int              `json:"orders"`
+	Train       []example            `json:"train"`
+	Validation  []example            `json:"validation"`
+	Fresh       map[string][]float32 `json:"fresh"` // parameters that the checkpoint does not have
 }
 
 func main() {
@@ -117,6 +118,7 @@ func run(dir, task, data, out string, seed int64, r finetune.Recipe, dropout boo
 		if err != nil {
 			return err
 		}
+		rep.Predictions = e.Predictions
 		for _, name := range ds.Metrics {
 			if rep.Metrics[name], err = e.Metric(name); err != nil {
 				fmt.Fprintln(os.Stderr, "finetune:", err)

@@ -1,5 +1,6 @@
 """Fine-tunes in PyTorch and transformers what main.go did, from its report: the same ids and, with -first, the same head, order and no
-dropout, so that losses can be held against each other; else with its own draws of a seed, so that metrics can."""
+dropout, so that losses can be held against each other; with -twin the same head, order and seed of dropout over the whole training, so
+that losses and predictions can; else with its own draws of a seed, so that metrics can."""
 import argparse, json, math
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ logging.set_verbosity_error()
 a = argparse.ArgumentParser()
 a.add_argument("dir"); a.add_argument("report")
 a.add_argument("-first", type=int, default=0)
+a.add_argument("-twin", action="store_true")
 a.add_argument("-seed", type=int, default=1)
 a.add_argument("-epochs", type=int, default=3)
 a.add_argument("-threads", type=int, default=2)
@@ -21,11 +23,13 @@ cfg = AutoConfig.from_pretrained(a.dir, num_labels=r["labels"])
 if a.first:
     cfg.hidden_dropout_prob = cfg.attention_probs_dropout_prob = 0.0
 m = AutoModelForSequenceClassification.from_pretrained(a.dir, config=cfg, dtype=torch.float32).train()
-if a.first:
+if a.first or a.twin:
     with torch.no_grad():
         for name, v in r["fresh"].items():
             p = m.get_parameter(name)
             p.copy_(torch.tensor(v).view_as(p))
+if a.twin:
+    torch.manual_seed(a.seed * 1000 + 3)  # main.go's
 
 def batch(xs):
     n = max(len(x["ids"]) for x in xs) if a.padding == "longest" else a.length
@@ -44,7 +48,7 @@ if a.first:
     schedule = torch.optim.lr_scheduler.LambdaLR(opt, lambda k: max(0.0, (a.first - k) / max(1, a.first)))
 losses, rng = [], np.random.default_rng(a.seed)
 for epoch in range(a.epochs):
-    order = r["orders"][epoch] if a.first else rng.permutation(len(train))
+    order = r["orders"][epoch] if a.first or a.twin else rng.permutation(len(train))
     for at in range(0, len(train), size):
         if a.first and len(losses) == a.first: break
         loss = m(**batch([train[i] for i in order[at:at + size]])).loss
@@ -63,6 +67,10 @@ with torch.no_grad():
         out.append(m(**batch(r["validation"][at:at + size])).logits)
 out = torch.cat(out)
 p = (out[:, 0] if r["labels"] == 1 else out.argmax(1)).numpy().astype(float)
+if a.twin:
+    assert all(map(math.isfinite, losses)), losses
+    print("losses %.2e predictions %.2e" % (max(abs(x - y) for x, y in zip(losses, r["losses"], strict=True)), np.abs(p - r["predictions"]).max()))
+    raise SystemExit
 
 def ranks(v):
     u, inverse, n = np.unique(v, return_inverse=True, return_counts=True)
