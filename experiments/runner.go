@@ -221,7 +221,7 @@ func (t Tokens) NewEncoder() datasets.Encoder { return t.Tokenizer.NewEncoder() 
 // Environment describes this process's machine.
 func Environment(code string, d torch.Device) results.Environment {
 	host, _ := os.Hostname()
-	return results.Environment{Code: code, Host: host, OS: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(), Device: d.String(),
+	return results.Environment{Code: code, Host: host, OS: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(), Device: d.String(), Driver: driver(d),
 		Libtorch: torch.Version(), Go: runtime.Version(), Threads: torch.Threads()}
 }
 
