@@ -3,6 +3,7 @@ package results
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+
+	"pema/internal/wholefile"
 )
 
 // Store keeps the records of an output folder as runs/<id>.json. Several processes may share a folder: a record appears
@@ -124,39 +127,10 @@ func Less(a, b *Record) bool {
 	return a.ID < b.ID
 }
 
-// WriteFile replaces a file so that a reader, a crash or a power cut sees the old content or the new, never a part: a
-// temporary file beside it, synced, renamed over it, and the folder synced.
-func WriteFile(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".tmp-*")
-	if err != nil {
+// WriteFile replaces a file as a whole: see wholefile.
+func WriteFile(path string, data []byte) error {
+	return wholefile.Write(path, func(w io.Writer) error {
+		_, err := w.Write(data)
 		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	})
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"pema/internal/wholefile"
 )
 
 // Card is what the README.md of a fine-tuned model tells the hub and its readers. Empty fields are left out.
@@ -89,7 +91,7 @@ const cardPipeline = "text-classification"
 func (c Card) Write(dir string) error {
 	b, err := c.markdown()
 	if err == nil {
-		err = WriteFile(filepath.Join(dir, "README.md"), func(w io.Writer) error {
+		err = wholefile.Write(filepath.Join(dir, "README.md"), func(w io.Writer) error {
 			_, err := w.Write(b)
 			return err
 		})

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"pema/internal/wholefile"
 )
 
 // tokenizerFiles are what a tokenizer of any family may consist of.
@@ -23,7 +25,7 @@ func CopyTokenizer(to, from string) (copied []string, err error) {
 			continue
 		}
 		if err == nil {
-			err = WriteFile(filepath.Join(to, name), func(w io.Writer) error {
+			err = wholefile.Write(filepath.Join(to, name), func(w io.Writer) error {
 				_, err := io.Copy(w, f)
 				return err
 			})

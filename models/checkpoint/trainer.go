@@ -6,6 +6,8 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
+
+	"pema/internal/wholefile"
 )
 
 // TrainerState is what transformers' Trainer remembers of a training, as trainer_state.json.
@@ -60,7 +62,7 @@ func WriteResults(dir string, train, eval map[string]float64) error {
 
 // writeJSON writes a map as transformers does: sorted keys, two spaces.
 func writeJSON(path string, v any) error {
-	err := WriteFile(path, func(w io.Writer) error {
+	err := wholefile.Write(path, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")

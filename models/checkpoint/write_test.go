@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"pema/internal/wholefile"
 )
 
 func sources(t testing.TB, c *Checkpoint) []Source {
@@ -99,7 +101,7 @@ func TestWriteRefuses(t *testing.T) {
 			t.Errorf("hash: %v, want %q", err, want)
 		}
 	}
-	if err := WriteFile(path, func(w io.Writer) error { return errors.New("disk") }); err == nil {
+	if err := wholefile.Write(path, func(w io.Writer) error { return errors.New("disk") }); err == nil {
 		t.Error("an error is lost")
 	}
 	if b, _ := os.ReadFile(path); string(b) != "old" {

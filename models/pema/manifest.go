@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"pema/models/checkpoint"
+	"pema/internal/wholefile"
 )
 
 // ManifestFile is the manifest's name in the folder of a reduced checkpoint.
@@ -54,7 +54,7 @@ func (m *Manifest) Write(dir string) error {
 	if _, err := x.manifest(); err != nil {
 		return fmt.Errorf("write %s: %w", ManifestFile, err)
 	}
-	err := checkpoint.WriteFile(filepath.Join(dir, ManifestFile), func(w io.Writer) error {
+	err := wholefile.Write(filepath.Join(dir, ManifestFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")

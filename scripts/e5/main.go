@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"pema/internal/wholefile"
 	"pema/models/checkpoint"
 )
 
@@ -62,7 +63,7 @@ func (m *image) write(dir string) error {
 		return err
 	}
 	for name, text := range map[string][]byte{"tokenizer.json": tok, "tokenizer_config.json": []byte(tokenizerConfig), "config.json": config} {
-		err := checkpoint.WriteFile(filepath.Join(dir, name), func(w io.Writer) error {
+		err := wholefile.Write(filepath.Join(dir, name), func(w io.Writer) error {
 			_, err := w.Write(text)
 			return err
 		})
